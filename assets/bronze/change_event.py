@@ -1,0 +1,25 @@
+"""Change events of the order database: the shape that all its bronze tables share."""
+
+from aquifer.bronze_topics import TopicTable
+from aquifer.contract import Contract, Field, hours, table
+
+
+class ChangeEvent(Contract):
+    """One change of one row, as a Debezium envelope (`op`, `before`, `after`, `source`)."""
+
+    key: str | None = Field(description="primary key of the row that changed")
+    value: str | None = Field(description="the envelope, as JSON; it may hold personal data")
+
+    class Config:
+        metadata = table(owner="team:orders", grain="a change of a row", fresh_within=hours(26))
+
+
+def changes_of(entity: str) -> TopicTable:
+    """The bronze table of the order database's table `entity`."""
+    return TopicTable(
+        f"bronze.{entity}",
+        ChangeEvent,
+        resource="orders",
+        source="order_database",
+        topic=f"orders.{entity}",
+    )

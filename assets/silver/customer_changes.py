@@ -1,0 +1,34 @@
+"""Customer changes: every state that a customer has had, the source of `dim_customer`."""
+
+from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
+from aquifer.silver import silver
+
+from assets.bronze.customers import customers as bronze_customers
+
+
+class CustomerChange(Contract):
+    """One row a customer and instant of change; of several at one instant, the last."""
+
+    customer_id: str = Key(str_matches=r"^[0-9]+$", metadata=pii("customer"))
+    changed_at: Timestamp = Key()
+    name: str | None = Field(metadata=pii("name"))
+    city: str | None
+    country: str | None
+    is_deleted: bool
+
+    class Config:
+        metadata = table(owner="team:orders", grain="a customer at an instant of change", fresh_within=hours(26))
+
+
+@silver(CustomerChange, reads=bronze_customers)
+def customer_changes() -> str:
+    return """
+        select *,
+            raw.customer_id as customer_id,
+            raw.name as name,
+            raw.city as city,
+            raw.country as country,
+            _changed_at as changed_at,
+            _op = 'd' as is_deleted
+        from new
+    """

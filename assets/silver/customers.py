@@ -1,0 +1,27 @@
+"""Customers: their latest known state.
+
+Does not belong here: what they were before (`customer_changes`), their tier (`members`).
+"""
+
+from aquifer.contract import Contract, Field, Key, hours, pii, table
+from aquifer.silver import mirror
+
+from assets.bronze.customers import customers as bronze_customers
+
+
+class Customer(Contract):
+    """One row a customer of the order database."""
+
+    customer_id: str = Key(str_matches=r"^[0-9]+$", metadata=pii("customer"))
+    name: str = Field(metadata=pii("name"))
+    email: str | None = Field(str_contains="@", metadata=pii("email"))
+    phone: str | None = Field(metadata=pii("phone"))
+    address: str | None = Field(metadata=pii("address"))
+    city: str | None
+    country: str
+
+    class Config:
+        metadata = table(owner="team:orders", grain="a customer", fresh_within=hours(26))
+
+
+customers = mirror("customers", Customer, reads=bronze_customers)

@@ -1,0 +1,34 @@
+"""Members of the rewards programme."""
+
+from aquifer.contract import Contract, Date, Field, Key, Timestamp, hours, pii, table
+from aquifer.silver import silver
+
+from assets.bronze.members import members as bronze_members
+
+
+class Member(Contract):
+    """One row a member."""
+
+    member_id: str = Key()
+    customer_id: str = Field(str_matches=r"^[0-9]+$", metadata=pii("customer"))
+    status: str = Field(isin=["active", "closed"])
+    joined_on: Date
+    deleted_at: Timestamp | None = Field(
+        description="instant at which the member was found deleted"
+    )
+
+    class Config:
+        metadata = table(owner="team:loyalty", grain="a member", fresh_within=hours(26))
+
+
+@silver(Member, reads=bronze_members)
+def members() -> str:
+    return """
+        select *,
+            raw.member_id as member_id,
+            raw.customer_id as customer_id,
+            raw.status as status,
+            raw.joined_on as joined_on,
+            case when _op = 'd' then _changed_at end as deleted_at
+        from new
+    """

@@ -1,0 +1,30 @@
+"""Region changes: every region that a country has belonged to, the source of `dim_geography`."""
+
+from aquifer.contract import Contract, Key, Timestamp, hours, table
+from aquifer.silver import silver
+
+from assets.bronze.regions import regions as bronze_regions
+
+
+class RegionChange(Contract):
+    """One row a country and instant of change; of several at one instant, the last."""
+
+    country: str = Key()
+    changed_at: Timestamp = Key()
+    region: str | None
+    is_deleted: bool
+
+    class Config:
+        metadata = table(owner="team:sales", grain="a country at an instant of change", fresh_within=hours(26))
+
+
+@silver(RegionChange, reads=bronze_regions)
+def region_changes() -> str:
+    return """
+        select *,
+            raw.country as country,
+            raw.region as region,
+            _changed_at as changed_at,
+            _op = 'd' as is_deleted
+        from new
+    """

@@ -1,0 +1,19 @@
+"""Sales regions: the region that each country belongs to now."""
+
+from aquifer.contract import Contract, Key, hours, table
+from aquifer.silver import mirror
+
+from assets.bronze.regions import regions as bronze_regions
+
+
+class Region(Contract):
+    """One row a country."""
+
+    country: str = Key()
+    region: str
+
+    class Config:
+        metadata = table(owner="team:sales", grain="a country", fresh_within=hours(26))
+
+
+regions = mirror("regions", Region, reads=bronze_regions)

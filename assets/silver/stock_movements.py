@@ -1,0 +1,23 @@
+"""Stock movements: what came into and left a store."""
+
+from aquifer.contract import Contract, Field, Key, Timestamp, hours, table
+from aquifer.silver import mirror
+
+from assets.bronze.stock_movements import stock_movements as bronze_stock_movements
+
+
+class StockMovement(Contract):
+    """One row a movement."""
+
+    movement_id: str = Key()
+    store_id: str
+    sku: str
+    quantity: int = Field(ne=0, description="pieces; negative when they leave")
+    kind: str = Field(isin=["receipt", "shipment", "adjustment"])
+    moved_at: Timestamp
+
+    class Config:
+        metadata = table(owner="team:stores", grain="a movement", fresh_within=hours(26))
+
+
+stock_movements = mirror("stock_movements", StockMovement, reads=bronze_stock_movements)

@@ -1,0 +1,36 @@
+"""Store changes: every state that a store has had, the source of `dim_store`."""
+
+from aquifer.contract import Contract, Date, Key, Timestamp, hours, table
+from aquifer.silver import silver
+
+from assets.bronze.stores import stores as bronze_stores
+
+
+class StoreChange(Contract):
+    """One row a store and instant of change; of several at one instant, the last."""
+
+    store_id: str = Key()
+    changed_at: Timestamp = Key()
+    name: str | None
+    city: str | None
+    country: str | None
+    opened_on: Date | None
+    is_deleted: bool
+
+    class Config:
+        metadata = table(owner="team:stores", grain="a store at an instant of change", fresh_within=hours(26))
+
+
+@silver(StoreChange, reads=bronze_stores)
+def store_changes() -> str:
+    return """
+        select *,
+            raw.store_id as store_id,
+            raw.name as name,
+            raw.city as city,
+            raw.country as country,
+            raw.opened_on as opened_on,
+            _changed_at as changed_at,
+            _op = 'd' as is_deleted
+        from new
+    """

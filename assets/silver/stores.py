@@ -1,0 +1,22 @@
+"""Stores: their latest known state."""
+
+from aquifer.contract import Contract, Date, Key, hours, table
+from aquifer.silver import mirror
+
+from assets.bronze.stores import stores as bronze_stores
+
+
+class Store(Contract):
+    """One row a store."""
+
+    store_id: str = Key()
+    name: str
+    city: str
+    country: str
+    opened_on: Date
+
+    class Config:
+        metadata = table(owner="team:stores", grain="a store", fresh_within=hours(26))
+
+
+stores = mirror("stores", Store, reads=bronze_stores)

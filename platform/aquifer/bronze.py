@@ -1,0 +1,101 @@
+"""Bronze: append-only tables of what a source delivered, as received.
+
+Belongs here: what the ways in (`bronze_files`, `bronze_topics`, `bronze_extracts`) share: each is
+exactly-once because the position reached in the source is committed with the rows. Does not:
+any reading of the values (silver).
+
+Beside the columns as received, a row carries where it came from (`_file`, `_delivery`, `_row`; or
+`_partition`, `_offset`; or `_extracted_at`, `_op`), `_ingested_at` and `_seq`.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from aquifer.advance import Advance
+from aquifer.contract import Contract, arrow_schema
+from aquifer.lake import Lake
+from aquifer.masking import sample_markdown
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a source with the marks that say how far it has been read."""
+
+    rows: pa.Table
+    marks: Mapping[str, int]
+    duplicates: int = 0
+    """Rows that the source delivered again and that are not in `rows`."""
+
+
+@dataclass(frozen=True)
+class BronzeTable(ABC):
+    """A bronze table: its name, its contract and how its source is read.
+
+    Args:
+        name: `bronze.<table>`.
+        contract: the columns as received; all text.
+        resource: key of the Dagster resource that reaches the source.
+        source: asset key of the source system, upstream in the lineage.
+    """
+
+    name: str
+    contract: type[Contract]
+    resource: str
+    source: str
+
+    technical: ClassVar[pa.Schema]
+    is_row: ClassVar[str] = "true"
+    """SQL that tells rows of the source from records of the platform."""
+
+    @abstractmethod
+    def batches(self, lake: Lake, source: Any) -> Iterator[Batch]:
+        """What the source has that the table's log has not committed."""
+
+    @abstractmethod
+    def decoded(self, contract: type[Contract]) -> str:
+        """SQL over the relation `received`, giving silver one shape for every kind of source.
+
+        Columns: `raw` (a struct of the fields as text), `_position`, `_source`, `_changed_at`,
+        `_order` (which decide between states of one key), `_op` ('d' for a delete), `_raw` (the
+        row as it came, for the quarantine), and those of the kind. `contract` is the silver table's, whose fields are looked for in an event.
+        """
+
+    @property
+    def schema(self) -> pa.Schema:
+        received = arrow_schema(self.contract)
+        return pa.schema([*received, *self.technical, pa.field("_ingested_at", pa.timestamp("us", "UTC"))])
+
+    def advance(self, lake: Lake, source: Any) -> Advance:
+        """Append what is new; a batch is in the table whole or not at all."""
+        started = time.monotonic()
+        rows = duplicates = 0
+        sample = self.schema.empty_table()
+        with lake.lease([self.name]):
+            lake.ensure(self.name, self.schema)
+            for batch in self.batches(lake, source):
+                lake.append(self.name, _stamped(batch.rows, self.schema), batch.marks)
+                rows += len(batch.rows)
+                duplicates += batch.duplicates
+                sample = batch.rows
+            version = lake.version(self.name)
+        return Advance(
+            self.name,
+            rows_in=rows + duplicates,
+            kept=rows,
+            duplicates=duplicates,
+            written=rows,
+            version=version,
+            seconds=time.monotonic() - started,
+            sample=sample_markdown(sample.slice(0, 5), self.contract) if rows else "",
+        )
+
+
+def _stamped(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    now = pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")), len(rows))
+    return rows.append_column("_ingested_at", now).select(schema.names).cast(schema)

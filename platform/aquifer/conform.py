@@ -1,0 +1,102 @@
+"""Conforming: from the text of a source to the types and checks of a contract, in one SQL query.
+
+A value is read exactly or not at all: text that is no number, no instant or has more decimal places
+than the contract's type becomes null with the reason `<column>_unreadable`; nothing is rounded.
+"""
+
+from collections.abc import Sequence
+
+from pyspark.sql import SparkSession
+from pyspark.sql.types import StringType
+
+from aquifer.checks import compile_checks
+from aquifer.contract import Contract, contract_fields, keys
+from aquifer.engine import literal
+
+REASONS = "_reasons"
+EMPTY = "empty"
+"""The `_op` of the row that stands for a delivery without rows."""
+
+CLEAN = f"size({REASONS}) = 0 and _op <> '{EMPTY}'"
+REFUSED = f"size({REASONS}) > 0"
+
+_INTEGER = r"^[+-]?[0-9]{1,18}([.]0*)?$"
+_MONEY = r"^[+-]?[0-9]{1,14}([.][0-9]{0,4}0*)?$"
+_REAL = r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_TIMESTAMP = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?"
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+)
+
+
+def integer(text: str) -> str:
+    """SQL that reads a text expression as a whole number, or null. `6` and `6.0` are both 6."""
+    return _read(text, _INTEGER, "bigint", f"regexp_replace(trim({text}), '[.]0*$', '')")
+
+
+def money(text: str) -> str:
+    """SQL that reads a text expression as decimal(18,4), or null when it has more places."""
+    return _read(text, _MONEY, "decimal(18,4)")
+
+
+def timestamp(text: str) -> str:
+    """SQL that reads a text expression as an instant in UTC, or null."""
+    return _read(text, _TIMESTAMP, "timestamp")
+
+
+def _read(text: str, pattern: str, type_: str, cleaned: str | None = None) -> str:
+    value = cleaned or f"trim({text})"
+    return f"case when trim({text}) rlike {literal(pattern)} then try_cast({value} as {type_}) end"
+
+
+def _reader(spark_type: str, text: str) -> str:
+    readers = {
+        "bigint": integer,
+        "decimal(18,4)": money,
+        "timestamp": timestamp,
+        "date": lambda text: _read(text, _DATE, "date"),
+        "double": lambda text: _read(text, _REAL, "double"),
+        "boolean": lambda text: f"try_cast({text} as boolean)",
+        "string": lambda text: text,
+    }
+    return readers[spark_type](text)
+
+
+def conform_sql(session: SparkSession, contract: type[Contract], rows: str) -> str:
+    """SQL that gives `rows` (a query) the contract's columns and types, and `_reasons`.
+
+    Columns of `rows` whose names begin with `_`, and `raw`, pass through; other columns that the
+    contract does not name are dropped. `_reasons` is the array of the names of the failed checks.
+    """
+    schema = session.sql(rows).schema
+    passed = [name for name in schema.names if name.startswith("_") or name == "raw"]
+    typed = []
+    unreadable = []
+    for column in contract_fields(contract):
+        name = column.name
+        if column.spark_type != "string" and isinstance(schema[name].dataType, StringType):
+            typed.append(f"{_reader(column.spark_type, f'`{name}`')} as `{name}`")
+            typed.append(f"nullif(trim(`{name}`), '') is not null as `_given_{name}`")
+            unreadable.append(
+                f"case when `_given_{name}` and `{name}` is null then '{name}_unreadable' end"
+            )
+        else:
+            typed.append(f"cast(`{name}` as {column.spark_type}) as `{name}`")
+    # A delete need not carry more than the key of what it deletes.
+    failures = [
+        f"case when {_applies(check.column, keys(contract))} and {check.failure} "
+        f"then '{check.name}' end"
+        for check in compile_checks(contract)
+    ]
+    reasons = ", ".join([*unreadable, *failures, "cast(null as string)"])
+    names = [f"`{column.name}`" for column in contract_fields(contract)]
+    return (
+        f"select {', '.join([*passed, *names])}, case when _op = '{EMPTY}' then array() else "
+        f"filter(array({reasons}), reason -> reason is not null) end as {REASONS} "
+        f"from (select {', '.join([*passed, *typed])} from ({rows}))"
+    )
+
+
+def _applies(column: str, keys: Sequence[str]) -> str:
+    return "true" if column in keys else "_op is distinct from 'd'"

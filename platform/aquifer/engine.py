@@ -1,0 +1,36 @@
+"""The engine: a Spark Connect session on which every table of the lake can be named.
+
+Belongs here: what any Spark Connect server needs, and the differences between the servers. Does
+not: which server it is (resources) and what is asked of it (the builders).
+"""
+
+from collections.abc import Iterable
+
+from pyspark.sql import SparkSession
+
+from aquifer.lake import Lake
+
+
+def register(session: SparkSession, lake: Lake, names: Iterable[str]) -> None:
+    """Name tables of the lake in the session's catalog, from the Delta logs that exist.
+
+    A server's catalog may live in memory only: in a new session nothing is known, and dbt would
+    build every incremental model anew.
+    """
+    for name in names:
+        layer = name.split(".")[0]
+        session.sql(f"CREATE DATABASE IF NOT EXISTS {layer}").collect()
+        session.sql(
+            f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {literal(lake.uri(name))}"
+        ).collect()
+
+
+def literal(text: str) -> str:
+    """A text as a Spark SQL literal."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def literals(texts: Iterable[str]) -> str:
+    """Texts as the inside of a Spark SQL list: `'a', 'b'`."""
+    return ", ".join(literal(text) for text in texts)

@@ -1,0 +1,168 @@
+"""The lake: Delta tables by name, their transactional appends and the progress they record.
+
+Belongs here: what needs the Delta log itself. Does not: transformations (the engine's work) and
+what any table means.
+
+A table's name is `<layer>.<table>` and its place `<root>/<layer>/<table>`. Every row carries `_seq`,
+which grows with each commit that wrote it; new rows are found by it through Delta's file statistics.
+Progress stands in the Delta log as application transactions: under the name of an upstream, the
+highest `_seq` of it that the table has taken in; under `_seq`, the table's own highest.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pyarrow as pa
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    Field,
+    Schema,
+    Transaction,
+    write_deltalake,
+)
+from upath import UPath
+
+from aquifer.lease import FileLeases
+
+SEQUENCE = "_seq"
+NOTHING = -1
+"""The progress of a table that has taken in nothing."""
+
+RETENTION = timedelta(days=30)
+"""How long old versions can be read: VACUUM and the log keep them this long."""
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Delta tables under one root, with leases for their writers.
+
+    Args:
+        root: folder or object-store URL.
+        leases: who may commit.
+        storage_options: what delta-rs needs to reach the root, as strings.
+    """
+
+    root: str
+    leases: FileLeases
+    storage_options: Mapping[str, str] = field(default_factory=dict)
+
+    def uri(self, name: str) -> str:
+        layer, table = name.split(".")
+        return f"{self.root.rstrip('/')}/{layer}/{table}"
+
+    def exists(self, name: str) -> bool:
+        return DeltaTable.is_deltatable(self.uri(name), self._options)
+
+    def table(self, name: str, version: int | None = None) -> DeltaTable:
+        return DeltaTable(self.uri(name), version=version, storage_options=self._options)
+
+    def names(self) -> list[str]:
+        """Every table that exists, sorted."""
+        logs = UPath(self.root, **dict(self.storage_options)).glob("*/*/_delta_log")
+        return sorted(f"{log.parent.parent.name}.{log.parent.name}" for log in logs)
+
+    def version(self, name: str) -> int:
+        return self.table(name).version()
+
+    def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """The whole table (or some columns), as of now."""
+        return self.table(name).to_pyarrow_table(columns=columns)
+
+    @contextmanager
+    def lease(self, names: Iterable[str]) -> Iterator[None]:
+        """Be the only writer of these tables. Readers never wait."""
+        with self.leases.hold(names):
+            yield
+
+    def ensure(self, name: str, schema: pa.Schema, partition_by: Sequence[str] = ()) -> bool:
+        """Create the table, or add the columns that it lacks; no column is ever dropped.
+
+        Returns whether the table or one of its columns is new. `_seq` is added to the schema.
+        """
+        schema = schema.append(pa.field(SEQUENCE, pa.int64()))
+        wanted = [_nullable(field) for field in Schema.from_arrow(schema).fields]
+        if not self.exists(name):
+            DeltaTable.create(
+                self.uri(name),
+                Schema(wanted),
+                partition_by=list(partition_by),
+                mode="ignore",
+                storage_options=self._options,
+                configuration={
+                    "delta.deletedFileRetentionDuration": _interval(RETENTION),
+                    "delta.logRetentionDuration": _interval(RETENTION),
+                },
+            )
+            return True
+        table = self.table(name)
+        present = {field.name for field in table.schema().fields}
+        missing = [field for field in wanted if field.name not in present]
+        if missing:
+            table.alter.add_columns(missing)
+        return bool(missing)
+
+    def progress(self, name: str, upstream: str) -> int:
+        """The highest `_seq` of the upstream that the table has taken in."""
+        if not self.exists(name):
+            return NOTHING
+        recorded = self.table(name).transaction_version(upstream)
+        return NOTHING if recorded is None else recorded
+
+    def seq(self, name: str) -> int:
+        """The highest `_seq` that the table has recorded."""
+        return self.progress(name, SEQUENCE)
+
+    def next_seq(self, name: str) -> int:
+        """The `_seq` of the rows that the next commit writes; call it under the table's lease."""
+        return self.version(name) + 1
+
+    def append(self, name: str, rows: pa.Table, marks: Mapping[str, int]) -> int:
+        """Append rows and record marks in one transaction; the table's new version.
+
+        The columns are those of the table in any order; `_seq` is set here.
+        """
+        table = self.table(name)
+        seq = table.version() + 1
+        rows = rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows)))
+        write_deltalake(
+            table,
+            rows,
+            mode="append",
+            commit_properties=_commit({**marks, SEQUENCE: seq}),
+        )
+        return table.version()
+
+    def record(self, name: str, marks: Mapping[str, int]) -> int:
+        """Record progress by a commit without rows; the table's new version."""
+        table = self.table(name)
+        table.create_write_transaction(
+            [],
+            mode="append",
+            schema=table.schema(),
+            partition_by=table.metadata().partition_columns,
+            commit_properties=_commit(marks),
+        )
+        return self.version(name)
+
+    @property
+    def _options(self) -> dict[str, str]:
+        return dict(self.storage_options)
+
+
+def _commit(marks: Mapping[str, int]) -> CommitProperties:
+    return CommitProperties(
+        app_transactions=[Transaction(app, version) for app, version in sorted(marks.items())]
+    )
+
+
+def _nullable(field: Field) -> Field:
+    # What may be null is the contract's word; a NOT NULL in storage would make later appends of
+    # evolved tables fail or, on Sail, lose columns silently.
+    return Field(field.name, field.type, nullable=True, metadata=field.metadata)
+
+
+def _interval(duration: timedelta) -> str:
+    return f"interval {duration.days} days"

@@ -1,0 +1,78 @@
+"""The landing folder: which files have landed whole."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aquifer.errors import SettingError
+
+QUIET_SECONDS = 2.0
+"""How long a file must have been left alone to count as written."""
+
+SUFFIXES = (".csv", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file that is written whole. Its name, without `.gz`, is its identity."""
+
+    name: str
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content as delivered."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True)
+class LandingFolder:
+    """A folder into which files are delivered; `.part`, `.tmp` and hidden names are ignored."""
+
+    folder: Path
+    quiet_seconds: float = QUIET_SECONDS
+
+    def check(self) -> None:
+        """Raise SettingError unless the folder is there and holds files to read."""
+        if not self.folder.is_dir():
+            raise SettingError(f"the folder {self.folder} does not exist; name one with CSV files")
+        if not self._paths():
+            raise SettingError(f"the folder {self.folder} holds no .csv or .csv.gz file; add some")
+
+    def files(self) -> Iterator[LandedFile]:
+        """The settled files by name; of `x.csv` and `x.csv.gz`, the one written last."""
+        newest = {_identity(path): path for path in self._paths()}
+        for name, path in sorted(newest.items()):
+            before = path.stat()
+            if time.time() - before.st_mtime < self.quiet_seconds:
+                continue
+            content = path.read_bytes()
+            after = path.stat()
+            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                yield LandedFile(name, content)
+
+    def signature(self) -> str:
+        """Changes when files come, go or are written; cheap enough to ask every few seconds."""
+        stats = [(path.name, path.stat()) for path in self._paths()]
+        settled = [
+            f"{name}:{stat.st_size}:{stat.st_mtime_ns}"
+            for name, stat in stats
+            if time.time() - stat.st_mtime >= self.quiet_seconds
+        ]
+        return hashlib.sha256("\n".join(settled).encode()).hexdigest()
+
+    def _paths(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        paths = [
+            path
+            for path in self.folder.iterdir()
+            if path.name.endswith(SUFFIXES) and not path.name.startswith(".") and path.is_file()
+        ]
+        return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def _identity(path: Path) -> str:
+    return path.name.removesuffix(".gz")

@@ -1,0 +1,56 @@
+"""Leases: one writer a table at a time, freed by the holder's death.
+
+Belongs here: who may commit to a table now. Does not: how much may run at once (Dagster pools).
+"""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from aquifer.errors import SettingError
+
+logger = logging.getLogger("aquifer.lease")
+
+
+class FileLeases:
+    """Leases as advisory locks on files: the kernel frees them when their holder dies.
+
+    Serves the processes of one machine. `folder` holds one empty file a leased name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def hold(self, names: Iterable[str]) -> Iterator[None]:
+        """Hold the lease of every name, waiting for other holders.
+
+        Names are taken in sorted order, so that two holders of several cannot wait for each other.
+        """
+        with ExitStack() as held:
+            for name in sorted(set(names)):
+                held.enter_context(self._hold_one(name))
+            yield
+
+    @contextmanager
+    def _hold_one(self, name: str) -> Iterator[None]:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise SettingError(
+                f"cannot take the lease of {name} in {self._folder}: {error.strerror}; "
+                "make AQUIFER_HOME a folder that can be written"
+            ) from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.warning("another run is writing %s; waiting for it to finish", name)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)

@@ -1,0 +1,50 @@
+"""The quarantine: rows that a contract refused, each once, with every reason and where it came from."""
+
+import pyarrow as pa
+
+from aquifer.conform import REASONS, REFUSED
+from aquifer.contract import Contract, Field, Key, arrow_schema, hours, table
+from aquifer.engine import register
+from aquifer.lake import SEQUENCE
+from aquifer.runtime import Runtime
+
+
+class QuarantinedRow(Contract):
+    """One row that the contract of the table beside it refused."""
+
+    position: str = Key(description="where the row stands in its source, which makes it one row")
+    source: str = Field(description="file, topic or entity that the row came from")
+    reasons: list[str] = Field(description="names of all checks that the row failed")
+    raw: str = Field(description="the row as received, as JSON; it may hold personal data")
+
+    class Config:
+        metadata = table(
+            owner="team:platform", grain="a refused row of a source", fresh_within=hours(26)
+        )
+
+
+TECHNICAL = pa.schema([pa.field("_quarantined_at", pa.timestamp("us", "UTC"))])
+
+
+def quarantine_name(table_name: str) -> str:
+    """The quarantine beside a table."""
+    return f"{table_name}_quarantine"
+
+
+def quarantine(runtime: Runtime, table_name: str, staged: str) -> int:
+    """Put the refused rows of `staged` into the quarantine, each once; how many were refused."""
+    name = quarantine_name(table_name)
+    lake, session = runtime.lake, runtime.session
+    if lake.ensure(name, pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL])):
+        register(session, lake, [name])
+    refused = int(session.table(staged).where(REFUSED).count())
+    if refused:
+        seq = lake.next_seq(name)
+        session.sql(
+            f"merge into {name} q using (select * from {staged} where {REFUSED}) s "
+            "on q.position = s._position when not matched then insert "
+            f"(position, source, reasons, raw, _quarantined_at, {SEQUENCE}) values "
+            f"(s._position, s._source, s.{REASONS}, s._raw, current_timestamp(), {seq})"
+        ).collect()
+        lake.record(name, {SEQUENCE: seq})
+    return refused

@@ -1,0 +1,173 @@
+"""Silver: cleaned, typed, deduplicated tables, each advanced from one bronze table.
+
+Belongs here: how new bronze rows become checked rows of a silver table, exactly once. Does not:
+what a table means (its module in `assets`), how rows are merged (`merge`), the Dagster definition
+(`definitions`).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pyarrow as pa
+
+from aquifer.advance import Advance
+from aquifer.bronze import BronzeTable
+from aquifer.conform import CLEAN, conform_sql
+from aquifer.contract import Contract, arrow_schema, contract_fields, keys, table_metadata
+from aquifer.engine import register
+from aquifer.lake import NOTHING, SEQUENCE
+from aquifer.masking import sample_markdown
+from aquifer.merge import DELETED, MONTH, Latest, MergePolicy, Target
+from aquifer.quarantine import quarantine, quarantine_name
+from aquifer.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class SilverTable:
+    """A silver table: its contract, its upstream and the query that shapes the new rows.
+
+    Args:
+        name: `silver.<table>`.
+        contract: its columns and checks.
+        reads: the bronze table whose new rows it takes in.
+        query: SQL over the relation `new` (see `BronzeTable.decoded`), beginning `select *, ...`;
+            text for a column of another type is read by the contract's types.
+        policy: how rows become state.
+    """
+
+    name: str
+    contract: type[Contract]
+    reads: BronzeTable
+    query: str
+    policy: MergePolicy = field(default_factory=Latest)
+
+    @cached_property
+    def target(self) -> Target:
+        return Target(
+            self.name,
+            [column.name for column in contract_fields(self.contract)],
+            keys(self.contract),
+            table_metadata(self.contract).partition_by,
+        )
+
+    @property
+    def schema(self) -> pa.Schema:
+        partition = [pa.field(MONTH, pa.string())] if self.target.partition else []
+        return pa.schema(
+            [
+                *arrow_schema(self.contract),
+                *self.policy.technical,
+                pa.field(DELETED, pa.bool_()),
+                *partition,
+            ]
+        )
+
+    def advance(self, runtime: Runtime) -> Advance:
+        """Take in the bronze rows that the table has not seen, and record that it has.
+
+        Refused rows are in the quarantine before the others are merged, and progress is recorded
+        last: killed at any instant, the next advance repeats steps that change nothing twice.
+        """
+        started = time.monotonic()
+        lake = runtime.lake
+        with lake.lease([self.name]):
+            if lake.ensure(self.name, self.schema, self.target.partition):
+                register(runtime.session, lake, [self.name])
+            since, upto = lake.progress(self.name, self.reads.name), lake.seq(self.reads.name)
+            if upto == since:
+                return Advance(
+                    self.name,
+                    version=lake.version(self.name),
+                    seconds=time.monotonic() - started,
+                )
+            with runtime.staging() as place:
+                counted = self._take_in(runtime, place, since, upto)
+        return Advance(
+            self.name,
+            versions_read={self.reads.name: lake.version(self.reads.name)},
+            version=lake.version(self.name),
+            seconds=time.monotonic() - started,
+            **counted,
+        )
+
+    def _take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> dict[str, object]:
+        session, lake = runtime.session, runtime.lake
+        received = f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
+        session.sql(self._checked(runtime, received)).write.parquet(place)
+        staged = f"staged_{self.name.replace('.', '_')}"
+        session.read.parquet(place).createOrReplaceTempView(staged)
+        quarantined = quarantine(runtime, self.name, staged)
+        seq = lake.next_seq(self.name)
+        self.policy.merge(runtime, self.target, staged, seq)
+        lake.record(self.name, {self.reads.name: upto, SEQUENCE: seq})
+        sample = session.table(staged).where(CLEAN).limit(5).toArrow()
+        counts = self._counts(runtime, staged, seq)
+        return {
+            "rows_in": int(session.table(self.reads.name).where(received).where(self.reads.is_row).count()),
+            "quarantined": quarantined,
+            "reasons": _reasons(runtime, staged) if quarantined else {},
+            "sample": sample_markdown(sample, self.contract) if len(sample) else "",
+            **counts,
+        }
+
+    def _checked(self, runtime: Runtime, received: str) -> str:
+        # Views of the session: a query over `new` reads as the author wrote it.
+        session = runtime.session
+        session.table(self.reads.name).where(received).createOrReplaceTempView("received")
+        session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
+        return conform_sql(session, self.contract, self.query)
+
+    def _counts(self, runtime: Runtime, staged: str, seq: int) -> dict[str, int]:
+        """Kept rows are counted in the table, not in the batch: a lost row would be missed."""
+        key = ", ".join(f"`{name}`" for name in self.target.keys)
+        row = (
+            runtime.session.sql(
+                f"select count(*) as clean, count(distinct {key}) as distinct_keys, "
+                f"(select count(*) from {self.name} where {SEQUENCE} = {seq}) as written, "
+                f"(select count(*) from (select distinct {key} from {staged} where {CLEAN}) "
+                f"left semi join {self.name} using ({key})) as kept "
+                f"from {staged} where {CLEAN}"
+            )
+            .toArrow()
+            .to_pylist()[0]
+        )
+        return {
+            "kept": row["kept"],
+            "duplicates": row["clean"] - row["distinct_keys"],
+            "written": row["written"],
+        }
+
+
+def _reasons(runtime: Runtime, staged: str) -> dict[str, int]:
+    rows = runtime.session.sql(
+        f"select reason, count(*) as rows from (select explode(_reasons) as reason from {staged}) "
+        "group by reason order by rows desc, reason"
+    )
+    return {row["reason"]: row["rows"] for row in rows.toArrow().to_pylist()}
+
+
+def silver(
+    contract: type[Contract], *, reads: BronzeTable, policy: MergePolicy | None = None
+) -> Callable[[Callable[[], str]], SilverTable]:
+    """Declare a silver table by a function that gives its query; its name is the table's.
+
+    Use `mirror` for a table whose columns are those of the source.
+    """
+
+    def declare(query: Callable[[], str]) -> SilverTable:
+        return SilverTable(
+            f"silver.{query.__name__}", contract, reads, query(), policy or Latest()
+        )
+
+    return declare
+
+
+def mirror(name: str, contract: type[Contract], *, reads: BronzeTable) -> SilverTable:
+    """Declare a silver table with the source's columns, cleaned of surrounding blanks."""
+    columns = ", ".join(
+        f"nullif(trim(raw.`{column.name}`), '') as `{column.name}`"
+        for column in contract_fields(contract)
+    )
+    return SilverTable(f"silver.{name}", contract, reads, f"select *, {columns} from new")

@@ -1,0 +1,75 @@
+"""The engine by URL: `sail://` in this process, or `sc://host:port` on a Spark Connect server."""
+
+import os
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from aquifer.engine import register
+from aquifer.errors import SettingError
+from dagster_pyspark import LazyPySparkResource
+from pydantic import Field, PrivateAttr
+from pyspark.sql import SparkSession
+
+from resources.lake import LakeResource
+
+SESSION_SETTINGS = {"spark.sql.session.timeZone": "UTC"}
+
+
+class EngineResource(LazyPySparkResource):
+    """One Spark Connect session a process, in UTC, with every table of the lake registered."""
+
+    url: str
+    lake: LakeResource
+    spark_config: dict[str, Any] = Field(default_factory=dict)
+    _ready: bool = PrivateAttr(default=False)
+
+    @property
+    def remote(self) -> str:
+        """The session's own URL, which a second client (dbt) takes to share it."""
+        return _remote(self.url)
+
+    @property
+    def spark_session(self) -> SparkSession:
+        if not self._ready:
+            self.spark_config.update({"spark.remote": self.remote, **SESSION_SETTINGS})
+            lake = self.lake.lake
+            register(super().spark_session, lake, lake.names())
+            self._ready = True
+        session: SparkSession = super().spark_session
+        return session
+
+
+@cache
+def _remote(url: str) -> str:
+    return f"{_server(url)}/;session_id={uuid4()}"
+
+
+@cache
+def _server(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "sc" and parts.hostname:
+        return f"sc://{parts.netloc}"
+    if parts.scheme == "sail":
+        return f"sc://127.0.0.1:{_start_sail()}"
+    raise SettingError(
+        f"AQUIFER_ENGINE is '{url}', which names no engine; use sail:// or sc://host:port"
+    )
+
+
+@cache
+def _start_sail() -> int:
+    # Imported here, after any fork: its threads would not survive one. It logs every request.
+    os.environ.setdefault("RUST_LOG", "error")
+    from pysail.spark import SparkConnectServer
+
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    port: int = server.listening_address[1]
+    _servers.append(server)
+    return port
+
+
+_servers: list[Any] = []
+"""Keeps the server alive as long as the process."""

@@ -1,0 +1,77 @@
+"""The rewards database on SQLite, extracted by watermark.
+
+Belongs here: its tables and the extraction. Does not: what happens in it (`simulation`).
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from resources.order_database import EPOCH, connect
+
+TABLES: Mapping[str, Sequence[str]] = {
+    "members": ("member_id", "customer_id", "status", "joined_on", "recorded_at"),
+    "tier_history": ("tier_change_id", "member_id", "tier", "changed_at", "recorded_at"),
+    "points_ledger": ("entry_id", "member_id", "points", "reason", "earned_at", "recorded_at"),
+}
+"""Each table's columns; the first is the key. `recorded_at` is when the database wrote the row."""
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Create what is missing."""
+    connection.execute("create table if not exists clock (ts_us integer not null)")
+    connection.execute("insert into clock select 0 where not exists (select 1 from clock)")
+    for table, columns in TABLES.items():
+        listed = ", ".join(columns[1:])
+        connection.execute(
+            f"create table if not exists {table} ({columns[0]} primary key, {listed})"
+        )
+        connection.execute(
+            f"create index if not exists {table}_recorded on {table} (recorded_at)"
+        )
+
+
+@dataclass(frozen=True)
+class RewardsExtracts:
+    """The extraction side of the rewards database."""
+
+    path: Path
+
+    def now(self) -> datetime:
+        """The database's present: its simulated clock, in UTC."""
+        with closing(self._connect()) as connection:
+            (ts_us,) = connection.execute("select ts_us from clock").fetchone()
+        return EPOCH + timedelta(microseconds=ts_us)
+
+    def extract(self, entity: str, since: datetime | None) -> pa.Table:
+        """Rows recorded at or after `since`, as text columns, by key."""
+        columns = TABLES[entity]
+        listed = ", ".join(f"cast({column} as text)" for column in columns)
+        earliest = since.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ") if since else ""
+        with closing(self._connect()) as connection:
+            rows = connection.execute(
+                f"select {listed} from {entity} where recorded_at >= ? order by 1", (earliest,)
+            ).fetchall()
+        by_column = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+        return pa.table(
+            {
+                name: pa.array(values, pa.string())
+                for name, values in zip(columns, by_column, strict=True)
+            }
+        )
+
+    def keys(self, entity: str) -> list[str]:
+        """The keys of all rows that exist."""
+        with closing(self._connect()) as connection:
+            rows = connection.execute(f"select cast({TABLES[entity][0]} as text) from {entity}")
+            return [key for (key,) in rows]
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(self.path)
+        create_tables(connection)
+        return connection

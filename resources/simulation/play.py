@@ -1,0 +1,176 @@
+"""Playing the simulation: from the invoice files that have landed into both databases."""
+
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from pathlib import Path
+
+from aquifer.delimited import read_delimited
+from aquifer.errors import SourceError
+from aquifer.landing import LandedFile
+
+from resources import order_database, rewards_database
+from resources.order_database import connect, transaction
+from resources.simulation import lives, members, schedule, words
+from resources.simulation.lives import Invoice
+from resources.simulation.schedule import Step, enrol, micros, play, unknown
+
+USED = ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
+COLUMNS = [*USED, "Description", "Country"]
+SKU = re.compile(r"^[0-9]{5}[A-Z]{0,2}$")
+
+
+@dataclass(frozen=True)
+class Day:
+    """What the simulation learns from one invoice file."""
+
+    customers: list[str]
+    skus: list[str]
+    invoices: list[Invoice]
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """The order and rewards databases, driven by the invoice files."""
+
+    orders: Path
+    rewards: Path
+    seed: int = 17
+
+    def advance(self, files: Iterable[LandedFile]) -> dict[str, int]:
+        """Play both databases up to the latest landed day; how many writes each took.
+
+        A file counts once, by its first delivery. Each database advances in one transaction.
+        """
+        landed = {f"file/{file.name}": file for file in files}
+        read: dict[str, Day | None] = {}
+        return {
+            "orders": self._advance(
+                self.orders, landed, read, order_database.create_tables, self._shop
+            ),
+            "rewards": self._advance(
+                self.rewards,
+                landed,
+                read,
+                rewards_database.create_tables,
+                self._programme,
+                "recorded_at",
+            ),
+        }
+
+    def _advance(
+        self,
+        path: Path,
+        landed: dict[str, LandedFile],
+        read: dict[str, Day | None],
+        create_tables: Callable[[sqlite3.Connection], None],
+        enrol_day: Callable[[sqlite3.Connection, Day], None],
+        stamp: str | None = None,
+    ) -> int:
+        with closing(connect(path)) as connection:
+            create_tables(connection)
+            connection.executescript(schedule.TABLES)
+            with transaction(connection):
+                fresh = unknown(connection, landed)
+                for name in fresh:
+                    if name not in read:
+                        read[name] = read_day(landed[name])
+                days = [day for name in fresh if (day := read[name]) is not None]
+                for day in days:
+                    enrol_day(connection, day)
+                return play(connection, max((micros(day.end) for day in days), default=0), stamp)
+
+    def _shop(self, connection: sqlite3.Connection, day: Day) -> None:
+        kinds: list[tuple[str, Iterable[str], Callable[[str], Iterator[Step]]]] = [
+            ("store", [store[0] for store in words.STORES], lambda e: lives.store(self.seed, e)),
+            ("region", words.REGIONS, lives.region),
+            ("customer", day.customers, lambda e: lives.customer(self.seed, e)),
+            ("product", day.skus, lambda e: lives.product(self.seed, e)),
+            ("stock", day.skus, lambda e: lives.stock(self.seed, e)),
+        ]
+        for kind, entities, life in kinds:
+            self._enrol(connection, kind, entities, life)
+        by_number = {invoice.invoice_no: invoice for invoice in day.invoices}
+        self._enrol(
+            connection, "order", by_number, lambda e: lives.order(self.seed, by_number[e])
+        )
+
+    def _programme(self, connection: sqlite3.Connection, day: Day) -> None:
+        self._enrol(connection, "member", day.customers, lambda e: members.member(self.seed, e))
+        by_number = {invoice.invoice_no: invoice for invoice in day.invoices}
+        self._enrol(
+            connection, "points", by_number, lambda e: members.points(self.seed, by_number[e])
+        )
+
+    @staticmethod
+    def _enrol(
+        connection: sqlite3.Connection,
+        kind: str,
+        entities: Iterable[str],
+        life: Callable[[str], Iterator[Step]],
+    ) -> None:
+        for named in unknown(connection, [f"{kind}/{entity}" for entity in entities]):
+            enrol(connection, named, life(named.split("/", 1)[1]))
+
+
+def read_day(file: LandedFile) -> Day | None:
+    """What a file tells the simulation; None for one that cannot be read or holds no time.
+
+    The platform's own ingestion names what is wrong with such a file.
+    """
+    try:
+        rows = read_delimited(file.content, file.name, COLUMNS)
+    except SourceError:
+        return None
+    customers: set[str] = set()
+    skus: set[str] = set()
+    lines: dict[tuple[str, str, datetime], list[tuple[str, int, str]]] = defaultdict(list)
+    latest: datetime | None = None
+    for number, code, quantity, when, price, customer in zip(
+        *(rows[column].to_pylist() for column in USED), strict=True
+    ):
+        at = _instant(when)
+        if at is None:
+            continue
+        latest = max(latest or at, at)
+        sku = (code or "").strip().upper()
+        customer_id = (customer or "").strip().removesuffix(".0")
+        if SKU.match(sku):
+            skus.add(sku)
+        if not customer_id.isdecimal():
+            continue
+        customers.add(customer_id)
+        line = _line(sku, quantity, price)
+        if line and (number or "").strip().isdecimal():
+            lines[(number or "").strip(), customer_id, at].append(line)
+    if latest is None:
+        return None
+    end = latest.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    invoices = [Invoice(*head, lines=body) for head, body in sorted(lines.items())]
+    return Day(sorted(customers), sorted(skus), invoices, end)
+
+
+@lru_cache(maxsize=4096)
+def _instant(text: str | None) -> datetime | None:
+    try:
+        at = datetime.fromisoformat((text or "").strip())
+    except ValueError:
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _line(sku: str, quantity: str | None, price: str | None) -> tuple[str, int, str] | None:
+    try:
+        pieces, amount = int(Decimal((quantity or "").strip())), Decimal((price or "").strip())
+    except InvalidOperation:
+        return None
+    if not SKU.match(sku) or pieces <= 0 or amount <= 0:
+        return None
+    return sku, pieces, str(amount)
