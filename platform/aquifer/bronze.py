@@ -66,6 +66,10 @@ class BronzeTable(ABC):
         row as it came, for the quarantine), and those of the kind. `contract` is the silver table's, whose fields are looked for in an event.
         """
 
+    def column_of(self, field: str) -> str:
+        """The column of this table that holds a field of `raw`."""
+        return field
+
     @property
     def schema(self) -> pa.Schema:
         received = arrow_schema(self.contract)

@@ -107,7 +107,8 @@ class ExtractTable(BronzeTable):
             f"select named_struct({raw}) as raw, _op, "
             f"coalesce(try_cast(`{self.watermark}` as timestamp), _extracted_at) as _changed_at, "
             f"{SEQUENCE} as _order, "
-            f"concat_ws('#', '{self.entity}', `{self.key}`, {SEQUENCE}) as _position, "
+            f"concat_ws('#', '{self.entity}', {SEQUENCE}, md5(to_json(named_struct({raw})))) "
+            "as _position, "
             f"'{self.entity}' as _source, to_json(named_struct({raw})) as _raw from received"
         )
 

@@ -38,6 +38,9 @@ class TopicTable(BronzeTable):
                 offset = events[-1].offset + 1
                 yield Batch(_events_table(events), {mark: offset})
 
+    def column_of(self, field: str) -> str:
+        return "value"
+
     def decoded(self, contract: type[Contract]) -> str:
         fields = ", ".join(f"{column.name} string" for column in contract_fields(contract))
         return (

@@ -35,8 +35,8 @@ def quarantine(runtime: Runtime, table_name: str, staged: str) -> int:
     """Put the refused rows of `staged` into the quarantine, each once; how many were refused."""
     name = quarantine_name(table_name)
     lake, session = runtime.lake, runtime.session
-    if lake.ensure(name, pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL])):
-        register(session, lake, [name])
+    lake.ensure(name, pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL]))
+    register(session, lake, [name])
     refused = int(session.table(staged).where(REFUSED).count())
     if refused:
         seq = lake.next_seq(name)

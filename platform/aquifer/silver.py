@@ -73,8 +73,8 @@ class SilverTable:
         started = time.monotonic()
         lake = runtime.lake
         with lake.lease([self.name]):
-            if lake.ensure(self.name, self.schema, self.target.partition):
-                register(runtime.session, lake, [self.name])
+            lake.ensure(self.name, self.schema, self.target.partition)
+            register(runtime.session, lake, [self.name, self.reads.name])
             since, upto = lake.progress(self.name, self.reads.name), lake.seq(self.reads.name)
             if upto == since:
                 return Advance(

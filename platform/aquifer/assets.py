@@ -1,0 +1,112 @@
+"""Asset definitions of bronze and silver tables; both run the table's one `advance`."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dagster import AssetExecutionContext, AssetsDefinition, Failure, MaterializeResult, multi_asset
+
+from aquifer.automation import RETRIES, gone_stale, upstream_advanced
+from aquifer.bronze import BronzeTable
+from aquifer.contract import contract_fields
+from aquifer.errors import AquiferError
+from aquifer.lineage import raw_fields
+from aquifer.quarantine import QuarantinedRow, quarantine_name
+from aquifer.runtime import Runtime
+from aquifer.silver import SilverTable
+from aquifer.specs import asset_key, check_results, check_specs, materialization, table_spec
+
+
+def bronze_asset(table: BronzeTable) -> AssetsDefinition:
+    """The asset of a bronze table."""
+    lineage = {
+        column.name: [(f"source.{table.source}", column.name)]
+        for column in contract_fields(table.contract)
+    }
+
+    @multi_asset(
+        name=table.name.replace(".", "_"),
+        specs=[
+            table_spec(
+                table.name,
+                table.contract,
+                deps=[f"source.{table.source}"],
+                kinds={"bronze", "deltalake", "python"},
+                code_version=_code_version(table.schema),
+                condition=gone_stale(),
+            )
+        ],
+        required_resource_keys={"lake", table.resource},
+        retry_policy=RETRIES,
+    )
+    def advance(context: AssetExecutionContext) -> MaterializeResult[Any]:
+        with permanent_errors_fail_at_once():
+            with getattr(context.resources, table.resource).reading() as source:
+                advanced = table.advance(context.resources.lake.lake, source)
+        return materialization(advanced, lineage=lineage)
+
+    return advance
+
+
+def silver_asset(table: SilverTable) -> AssetsDefinition:
+    """The asset of a silver table and that of its quarantine, which is skipped while unchanged."""
+    refused = quarantine_name(table.name)
+    kinds = {"silver", "deltalake", "spark"}
+    lineage = {
+        column: [(table.reads.name, table.reads.column_of(field)) for field in fields]
+        for column, fields in raw_fields(table.query).items()
+    }
+
+    @multi_asset(
+        name=table.name.replace(".", "_"),
+        specs=[
+            table_spec(
+                table.name,
+                table.contract,
+                deps=[table.reads.name],
+                kinds=kinds,
+                code_version=_code_version(table.schema, table.query),
+                condition=upstream_advanced() | gone_stale(),
+            ),
+            table_spec(
+                refused,
+                QuarantinedRow,
+                deps=[table.reads.name],
+                kinds=kinds,
+                code_version="1",
+                skippable=True,
+            ),
+        ],
+        check_specs=check_specs(table.name, table.contract),
+        required_resource_keys={"lake", "engine"},
+        retry_policy=RETRIES,
+    )
+    def advance(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
+        with permanent_errors_fail_at_once():
+            advanced = table.advance(
+                Runtime(context.resources.engine.spark_session, context.resources.lake.lake)
+            )
+        yield materialization(
+            advanced, lineage=lineage, checks=check_results(advanced, table.contract)
+        )
+        if advanced.quarantined:
+            yield MaterializeResult(
+                asset_key=asset_key(refused),
+                metadata={"rows refused": advanced.quarantined, "reasons": dict(advanced.reasons)},
+            )
+
+    return advance
+
+
+@contextmanager
+def permanent_errors_fail_at_once() -> Iterator[None]:
+    """What a person must mend is not retried."""
+    try:
+        yield
+    except AquiferError as error:
+        raise Failure(description=str(error), allow_retries=False) from error
+
+
+def _code_version(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -1,0 +1,35 @@
+"""When a table is materialised without anyone asking: named conditions that all layers share."""
+
+from datetime import timedelta
+
+from dagster import AutomationCondition, Backoff, FreshnessPolicy, Jitter, RetryPolicy
+
+RETRIES = RetryPolicy(
+    max_retries=3, delay=2, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS
+)
+"""For what may pass by itself; an `AquiferError` will not, and fails at once."""
+
+COOL_DOWN = "*/15 * * * *"
+"""How often a stale table is tried again: a source that is down must not start run after run."""
+
+
+def upstream_advanced() -> AutomationCondition:  # type: ignore[type-arg]
+    """An upstream table was materialised, and no check upstream forbids to go on."""
+    return (
+        AutomationCondition.eager() & AutomationCondition.all_deps_blocking_checks_passed()
+    ).with_label("upstream advanced")
+
+
+def gone_stale() -> AutomationCondition:  # type: ignore[type-arg]
+    """The freshness policy warns or fails: once, and then again after each cool-down."""
+    stale = AutomationCondition.freshness_warned() | AutomationCondition.freshness_failed()
+    again = AutomationCondition.cron_tick_passed(COOL_DOWN)
+    return (
+        (stale & (stale.newly_true() | again).since_last_handled())
+        & ~AutomationCondition.in_progress()
+    ).with_label("gone stale")
+
+
+def freshness(within: timedelta) -> FreshnessPolicy:
+    """Fail after `within` without a materialisation, warn after four fifths of it."""
+    return FreshnessPolicy.time_window(fail_window=within, warn_window=within * 4 / 5)

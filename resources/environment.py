@@ -1,0 +1,98 @@
+"""The environments: which resources stand for the outside world, from settings in the process.
+
+Belongs here: one wiring an environment, the meaning of the `AQUIFER_` settings. Does not: the
+resources themselves (beside).
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aquifer.errors import SettingError
+from dagster_deltalake.config import AzureConfig, LocalConfig
+
+from resources.engine import EngineResource
+from resources.lake import LakeResource
+from resources.sources import (
+    LandingResource,
+    OrdersResource,
+    RatesResource,
+    RewardsResource,
+    SimulationResource,
+)
+
+Settings = Mapping[str, str]
+
+
+def home(settings: Settings = os.environ) -> Path:
+    """AQUIFER_HOME: everything that the platform writes lies under it."""
+    return Path(settings.get("AQUIFER_HOME") or ".aquifer").resolve()
+
+
+def landing_folder(settings: Settings = os.environ) -> Path:
+    """AQUIFER_LANDING: where invoice files are delivered."""
+    return Path(settings.get("AQUIFER_LANDING") or home(settings) / "landing")
+
+
+def _local(settings: Settings) -> dict[str, Any]:
+    lake = settings.get("AQUIFER_LAKE") or str(home(settings) / "lake")
+    return _wired(settings, LakeResource(root=lake, leases=_leases(settings)), "sail://")
+
+
+def _cluster(settings: Settings) -> dict[str, Any]:
+    lake = _needed(settings, "AQUIFER_LAKE", "a folder or URL that the cluster reaches")
+    resource = LakeResource(root=lake, leases=_leases(settings), storage=LocalConfig())
+    return _wired(settings, resource, _needed(settings, "AQUIFER_ENGINE", "sc://host:port"))
+
+
+def _azure(settings: Settings) -> dict[str, Any]:
+    lake = _needed(settings, "AQUIFER_LAKE", "abfss://container@account.dfs.core.windows.net/path")
+    account = _needed(settings, "AZURE_STORAGE_ACCOUNT_NAME", "the storage account")
+    storage = AzureConfig(account_name=account, use_azure_cli=True)
+    resource = LakeResource(root=lake, leases=_leases(settings), storage=storage)
+    return _wired(settings, resource, _needed(settings, "AQUIFER_ENGINE", "sc://host:port"))
+
+
+ENVIRONMENTS: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
+    "local": _local,
+    "cluster": _cluster,
+    "azure": _azure,
+}
+
+
+def resources(settings: Settings = os.environ) -> dict[str, Any]:
+    """The Dagster resources of the environment that AQUIFER_ENV names (default: local)."""
+    name = settings.get("AQUIFER_ENV") or "local"
+    if name not in ENVIRONMENTS:
+        raise SettingError(f"AQUIFER_ENV is '{name}'; use one of {', '.join(ENVIRONMENTS)}")
+    return ENVIRONMENTS[name](settings)
+
+
+def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any]:
+    sources = home(settings) / "sources"
+    landing = LandingResource(folder=str(landing_folder(settings)))
+    orders = OrdersResource(database=str(sources / "orders.db"))
+    rewards = RewardsResource(database=str(sources / "rewards.db"))
+    return {
+        "lake": lake,
+        "engine": EngineResource(url=settings.get("AQUIFER_ENGINE") or engine, lake=lake),
+        "landing": landing,
+        "orders": orders,
+        "rewards": rewards,
+        "rates": RatesResource(url=settings.get("AQUIFER_RATES_URL") or "", rewards=rewards),
+        "simulation": SimulationResource(orders=orders, rewards=rewards, landing=landing),
+    }
+
+
+def _leases(settings: Settings) -> str:
+    return str(home(settings) / "leases")
+
+
+def _needed(settings: Settings, name: str, meaning: str) -> str:
+    value = settings.get(name)
+    if not value:
+        raise SettingError(
+            f"AQUIFER_ENV={settings.get('AQUIFER_ENV')} needs {name} to be set to {meaning}"
+        )
+    return value

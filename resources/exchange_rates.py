@@ -1,0 +1,97 @@
+"""Exchange rates from a REST service: pages of daily rates, fetched with retries."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import requests
+from aquifer.errors import SourceError
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from resources.rewards_database import RewardsExtracts
+
+ATTEMPTS = Retry(
+    total=6,
+    status_forcelist=[429, 500, 502, 503, 504],
+    backoff_factor=0.2,
+    backoff_jitter=0.2,
+    respect_retry_after_header=True,
+    raise_on_status=False,
+)
+"""What is tried again: rate limits (after `Retry-After`) and failures of the server."""
+
+TIMEOUT_SECONDS = 10
+COLUMNS = ("date", "currency", "rate")
+
+
+@dataclass(frozen=True)
+class ExchangeRates:
+    """The rates service as a source that is polled.
+
+    Args:
+        url: where the service answers `GET /rates?from=&to=&page=`.
+        clock: whose present is the last day asked for.
+    """
+
+    url: str
+    clock: RewardsExtracts
+    first_day: str = "2010-11-01"
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def keys(self, entity: str) -> None:
+        """Published rates are never deleted."""
+        return None
+
+    def extract(self, entity: str, since: datetime | None) -> pa.Table:
+        """Rates of the days from `since` to the present, as text columns.
+
+        Raises:
+            SourceError: the service refuses the question, or still fails after all attempts.
+        """
+        begin = since.date().isoformat() if since else self.first_day
+        span = {"from": begin, "to": self.now().date().isoformat()}
+        with _session() as session:
+            rates = [rate for page in self._pages(session, span) for rate in page]
+        return pa.table(
+            {name: pa.array([str(rate[name]) for rate in rates], pa.string()) for name in COLUMNS}
+        )
+
+    def _pages(
+        self, session: requests.Session, span: dict[str, str]
+    ) -> Iterator[list[dict[str, Any]]]:
+        page = pages = 1
+        while page <= pages:
+            answer = self._get(session, {**span, "page": str(page)})
+            pages = int(answer["pages"])
+            yield answer["rates"]
+            page += 1
+
+    def _get(self, session: requests.Session, question: dict[str, str]) -> dict[str, Any]:
+        try:
+            response = session.get(f"{self.url}/rates", params=question, timeout=TIMEOUT_SECONDS)
+        except requests.RequestException as error:
+            raise SourceError(
+                f"the rates service at {self.url} cannot be reached ({type(error).__name__}); "
+                "check its URL"
+            ) from error
+        if not response.ok:
+            raise SourceError(
+                f"the rates service at {self.url} answers {response.status_code} "
+                f"to {question}: {response.text[:200].strip()}"
+            )
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+@contextmanager
+def _session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=ATTEMPTS))
+        session.mount("https://", HTTPAdapter(max_retries=ATTEMPTS))
+        yield session

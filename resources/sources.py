@@ -1,0 +1,78 @@
+"""The source systems as Dagster resources; `reading()` gives each in the shape that bronze takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aquifer.landing import LandingFolder
+from dagster import ConfigurableResource
+
+from resources.exchange_rates import ExchangeRates
+from resources.order_database import OutboxEventLog
+from resources.rewards_database import RewardsExtracts
+from resources.simulation.play import Simulation
+from resources.simulation.rates_server import serve_rates
+
+
+class LandingResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The folder into which invoice files are delivered."""
+
+    folder: str
+
+    @property
+    def landing(self) -> LandingFolder:
+        return LandingFolder(Path(self.folder))
+
+    @contextmanager
+    def reading(self) -> Iterator[LandingFolder]:
+        self.landing.check()
+        yield self.landing
+
+
+class OrdersResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The change events of the order database."""
+
+    database: str
+
+    @contextmanager
+    def reading(self) -> Iterator[OutboxEventLog]:
+        yield OutboxEventLog(Path(self.database))
+
+
+class RewardsResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The rewards database."""
+
+    database: str
+
+    @contextmanager
+    def reading(self) -> Iterator[RewardsExtracts]:
+        yield RewardsExtracts(Path(self.database))
+
+
+class RatesResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The rates service; without a URL, a simulated one that lives as long as it is read."""
+
+    url: str = ""
+    rewards: RewardsResource
+
+    @contextmanager
+    def reading(self) -> Iterator[ExchangeRates]:
+        clock = RewardsExtracts(Path(self.rewards.database))
+        if self.url:
+            yield ExchangeRates(self.url, clock)
+        else:
+            with serve_rates() as url:
+                yield ExchangeRates(url, clock)
+
+
+class SimulationResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The simulated source systems."""
+
+    orders: OrdersResource
+    rewards: RewardsResource
+    landing: LandingResource
+
+    def advance(self) -> dict[str, int]:
+        """Play the databases up to the latest landed day; the writes that each took."""
+        simulation = Simulation(Path(self.orders.database), Path(self.rewards.database))
+        return simulation.advance(self.landing.landing.files())
