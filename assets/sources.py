@@ -16,22 +16,15 @@ INVOICE_FILES = AssetSpec(
     kinds={"csv"},
     owners=["team:sales"],
 )
-RATES_SERVICE = AssetSpec(
-    asset_key("source.rates_service"),
-    description="The REST service that publishes daily exchange rates.",
-    group_name="source",
-    kinds={"rest"},
-    owners=["team:finance"],
-)
 
 
-def _database(name: str, description: str, owner: str) -> AssetSpec:
+def _simulated(name: str, kind: str, owner: str, description: str) -> AssetSpec:
     return AssetSpec(
         asset_key(f"source.{name}"),
         deps=[INVOICE_FILES],
         description=description,
         group_name="source",
-        kinds={"sqlite"},
+        kinds={kind},
         owners=[owner],
         code_version="1",
     )
@@ -39,23 +32,33 @@ def _database(name: str, description: str, owner: str) -> AssetSpec:
 
 @multi_asset(
     specs=[
-        _database(
+        _simulated(
             "order_database",
+            "sqlite",
+            "team:orders",
             "The web shop's database: customers, products, stores, regions, orders, stock. "
             "Its triggers capture each change into an outbox.",
-            "team:orders",
         ),
-        _database(
+        _simulated(
             "rewards_database",
-            "The rewards programme's database: members, tiers and points.",
+            "sqlite",
             "team:loyalty",
+            "The rewards programme's database: members, tiers and points.",
+        ),
+        _simulated(
+            "rates_service",
+            "rest",
+            "team:finance",
+            "The REST service that publishes daily exchange rates, up to the simulated present.",
         ),
     ],
     required_resource_keys={"simulation"},
 )
-def simulated_databases(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
-    """Play both databases up to the latest landed day."""
-    writes = context.resources.simulation.advance()
-    for name, count in writes.items():
-        key = {"orders": "order_database", "rewards": "rewards_database"}[name]
-        yield MaterializeResult(asset_key=asset_key(f"source.{key}"), metadata={"writes": count})
+def simulated_sources(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
+    """Let time pass up to the latest landed day."""
+    for name, writes in context.resources.simulation.advance().items():
+        yield MaterializeResult(asset_key=asset_key(f"source.{name}"), metadata={"writes": writes})
+    yield MaterializeResult(asset_key=asset_key("source.rates_service"))
+
+
+assets = [INVOICE_FILES, simulated_sources]

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import TypeVar
 
+from aquifer.contract import Contract
+
 T = TypeVar("T")
 
 
@@ -17,6 +19,18 @@ def declared(package: ModuleType, kind: type[T]) -> list[T]:
             if isinstance(value, kind):
                 found.setdefault(id(value), value)
     return list(found.values())
+
+
+def contracts(package: ModuleType, layer: str) -> dict[str, type[Contract]]:
+    """The contract that each module of the package defines, by table: `<layer>.<module>`."""
+    return {
+        f"{layer}.{module.__name__.rpartition('.')[2]}": value
+        for module in _modules(package)
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Contract)
+        and value.__module__ == module.__name__
+    }
 
 
 def _modules(package: ModuleType) -> Iterator[ModuleType]:

@@ -1,13 +1,16 @@
 """Column types: each Python annotation of a contract, in every system that reads the contract."""
 
 import datetime
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 
 import polars as pl
 import pyarrow as pa
+
+from aquifer.engine import literal
 
 Money = Annotated[Decimal, "decimal(18,4)"]
 """An amount of money or a rate: 18 digits, 4 of them decimal places."""
@@ -19,38 +22,122 @@ Date = datetime.date
 """A calendar day."""
 
 
+def _text(value: Any) -> str | None:
+    return literal(value) if isinstance(value, str) else None
+
+
+def _integer(value: Any) -> str | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if whole and -(2**63) <= value < 2**63 else None
+
+
+def _real(value: Any) -> str | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"cast('{float(value)!r}' as double)" if number and not math.isnan(value) else None
+
+
+def _flag(value: Any) -> str | None:
+    return str(value).lower() if isinstance(value, bool) else None
+
+
+def _amount(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    amount = Decimal(value)
+    held = amount.is_finite() and abs(amount) < 10**14 and amount == round(amount, 4)
+    return f"cast('{amount:f}' as decimal(18,4))" if held else None
+
+
+def _instant(value: Any) -> str | None:
+    if not isinstance(value, datetime.datetime) or value.tzinfo is None:
+        return None
+    utc = value.astimezone(datetime.UTC).replace(tzinfo=None)
+    return f"timestamp'{utc.isoformat(sep=' ')}Z'"
+
+
+def _day(value: Any) -> str | None:
+    # A datetime is a date in Python, and would silently lose its time.
+    day = isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
+    return f"date'{value.isoformat()}'" if day else None
+
+
+def _none(value: Any) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class ColumnType:
-    """One type: its Spark SQL name, Arrow type, Pandera annotation and JSON Schema."""
+    """One type, as each system names it.
 
+    Attributes:
+        name: what a contract calls it.
+        spark: the type in Spark SQL DDL.
+        arrow: the Arrow type.
+        polars: the annotation from which Pandera makes its Polars type.
+        dtype: that Polars type.
+        json: JSON Schema of a value.
+        literal: writes a Python value as a Spark SQL literal; None for a value that the type
+            cannot hold exactly.
+    """
+
+    name: str
     spark: str
     arrow: pa.DataType
     polars: Any
+    dtype: pl.DataType
     json: Mapping[str, Any]
+    literal: Callable[[Any], str | None]
 
 
 COLUMN_TYPES: Mapping[Any, ColumnType] = {
-    str: ColumnType("string", pa.string(), pl.String, {"type": "string"}),
-    int: ColumnType("bigint", pa.int64(), pl.Int64, {"type": "integer"}),
-    float: ColumnType("double", pa.float64(), pl.Float64, {"type": "number"}),
-    bool: ColumnType("boolean", pa.bool_(), pl.Boolean, {"type": "boolean"}),
+    str: ColumnType(
+        "str", "string", pa.string(), pl.String, pl.String(), {"type": "string"}, _text
+    ),
+    int: ColumnType(
+        "int", "bigint", pa.int64(), pl.Int64, pl.Int64(), {"type": "integer"}, _integer
+    ),
+    float: ColumnType(
+        "float", "double", pa.float64(), pl.Float64, pl.Float64(), {"type": "number"}, _real
+    ),
+    bool: ColumnType(
+        "bool", "boolean", pa.bool_(), pl.Boolean, pl.Boolean(), {"type": "boolean"}, _flag
+    ),
     Money: ColumnType(
+        "Money",
         "decimal(18,4)",
         pa.decimal128(18, 4),
         Annotated[pl.Decimal, 18, 4],
+        pl.Decimal(18, 4),
+        # Text, as JSON's numbers are floats to most readers.
         {"type": "string", "pattern": "^-?[0-9]{1,14}([.][0-9]{1,4})?$"},
+        _amount,
     ),
     Timestamp: ColumnType(
+        "Timestamp",
         "timestamp",
         pa.timestamp("us", "UTC"),
         Annotated[pl.Datetime, "us", "UTC"],
+        pl.Datetime("us", "UTC"),
         {"type": "string", "format": "date-time"},
+        _instant,
     ),
-    Date: ColumnType("date", pa.date32(), pl.Date, {"type": "string", "format": "date"}),
+    Date: ColumnType(
+        "Date",
+        "date",
+        pa.date32(),
+        pl.Date,
+        pl.Date(),
+        {"type": "string", "format": "date"},
+        _day,
+    ),
     list[str]: ColumnType(
+        "list[str]",
         "array<string>",
         pa.list_(pa.string()),
         Annotated[pl.List, pl.String],
+        pl.List(pl.String),
         {"type": "array", "items": {"type": "string"}},
+        _none,
     ),
 }
+"""Every type that a table can hold, by the annotation that a contract uses."""

@@ -1,9 +1,11 @@
 """Contracts: what a table promises, written once as a Pandera model.
 
-Belongs here: declaring a contract, and what follows from it for a schema. Does not: its checks as
-SQL (`checks`), masking (`masking`), Dagster definitions (`specs`).
+Belongs here: declaring a contract, and the schemas that follow from it. Does not: its checks as
+SQL (`checks`), its JSON Schema (`json_schema`), masking (`masking`), Dagster definitions (`specs`).
 """
 
+import inspect
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +14,22 @@ from functools import cache
 from typing import Any, Union, get_args, get_origin
 
 import pandera.polars as pandera
-import polars as pl
 import pyarrow as pa
-from dagster import TableColumn, TableColumnConstraints, TableSchema
+from dagster import TableColumn, TableColumnConstraints, TableConstraints, TableSchema
+from pandera.errors import SchemaInitError
 
 from aquifer.column_types import COLUMN_TYPES, ColumnType, Date, Money, Timestamp
+from aquifer.declarations import (
+    Field,
+    Key,
+    TableMetadata,
+    days,
+    glossary,
+    hours,
+    pii,
+    references,
+    table,
+)
 from aquifer.errors import ContractError
 
 __all__ = [
@@ -32,91 +45,32 @@ __all__ = [
     "column_schema",
     "contract_fields",
     "days",
+    "describe",
+    "glossary",
     "hours",
-    "json_schema",
     "keys",
     "pii",
     "references",
+    "schema_of",
     "spark_ddl",
     "table",
     "table_metadata",
 ]
 
-
-def hours(count: float) -> timedelta:
-    return timedelta(hours=count)
-
-
-def days(count: float) -> timedelta:
-    return timedelta(days=count)
-
-
-@dataclass(frozen=True)
-class TableMetadata:
-    """What a contract says of the table as a whole.
-
-    Attributes:
-        owner: `team:<name>` or an e-mail address.
-        grain: what one row is.
-        fresh_within: the longest time that the table may go without a materialisation.
-        partition_by: the timestamp column by whose month the table is partitioned.
-        cluster_by: columns that queries filter on; maintenance sorts the files by them.
-        rules: predicates over several columns, by name; Spark SQL that is true for good rows.
-        quarantine_share: the share of refused rows of a large batch above which it fails.
-    """
-
-    owner: str
-    grain: str
-    fresh_within: timedelta
-    partition_by: str | None = None
-    cluster_by: tuple[str, ...] = ()
-    rules: Mapping[str, str] | None = None
-    quarantine_share: float = 0.02
-
-
-def table(
-    *,
-    owner: str,
-    grain: str,
-    fresh_within: timedelta,
-    partition_by: str | None = None,
-    cluster_by: tuple[str, ...] = (),
-    rules: Mapping[str, str] | None = None,
-    quarantine_share: float = 0.02,
-) -> dict[str, Any]:
-    """The value of `Config.metadata`; see `TableMetadata`."""
-    return {
-        "table": TableMetadata(
-            owner, grain, fresh_within, partition_by, cluster_by, rules, quarantine_share
-        )
-    }
-
-
-def pii(kind: str) -> dict[str, str]:
-    """Field metadata: the column holds personal data of this kind, and is masked accordingly."""
-    return {"pii": kind}
-
-
-def references(column: str) -> dict[str, str]:
-    """Field metadata: a foreign key to `<layer>.<table>.<column>`."""
-    return {"references": column}
-
-
-def Field(*, metadata: Mapping[str, str] | None = None, **checks: Any) -> Any:
-    """A column: Pandera's checks by name (`ge=0`, `isin=[...]`), a description and metadata."""
-    return pandera.Field(metadata=dict(metadata or {}), **checks)
-
-
-def Key(*, metadata: Mapping[str, str] | None = None, **checks: Any) -> Any:
-    """A column of the table's key."""
-    return Field(metadata={**(metadata or {}), "key": "true"}, **checks)
+_OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 class Contract(pandera.DataFrameModel):
-    """Base of all contracts. A contract that cannot be compiled is refused where it is defined."""
+    """Base of all contracts. A contract that cannot be used is refused where it is defined.
+
+    Raises:
+        ContractError: a type that no table holds, a check that has no SQL, or something missing;
+            the message names contract, field and what to write instead.
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        for name, annotation in list(cls.__dict__.get("__annotations__", {}).items()):
+        _refuse_unknown_settings(cls)
+        for name, annotation in inspect.get_annotations(cls, eval_str=True).items():
             column_type, nullable = _resolve(cls, name, annotation)
             cls.__annotations__[name] = column_type.polars
             field = cls.__dict__.get(name)
@@ -124,34 +78,24 @@ class Contract(pandera.DataFrameModel):
                 field = Field()
                 setattr(cls, name, field)
                 field.__set_name__(cls, name)
+            # Pandera reads `| None` as a column that may be absent; here it is a value that may be.
             field.nullable = nullable
             field.nullable_explicit = True
         super().__init_subclass__(**kwargs)
-        table_metadata(cls)
-        # Imported here: checks are compiled from contracts, and each contract proves that its are.
-        from aquifer.checks import compile_checks
-
-        compile_checks(cls)
-
-
-def _resolve(cls: type, name: str, annotation: Any) -> tuple[ColumnType, bool]:
-    nullable = False
-    if get_origin(annotation) in (Union, types.UnionType):
-        members = [member for member in get_args(annotation) if member is not type(None)]
-        nullable = len(members) < len(get_args(annotation))
-        annotation = members[0] if len(members) == 1 else annotation
-    if annotation not in COLUMN_TYPES:
-        known = ", ".join(sorted(getattr(t, "__name__", str(t)) for t in COLUMN_TYPES))
-        raise ContractError(
-            f"{cls.__name__}.{name} has the type {annotation}, which no table can hold; "
-            f"use one of {known}, or one of them with `| None`"
-        )
-    return COLUMN_TYPES[annotation], nullable
+        _refuse_unusable(cls)
 
 
 @dataclass(frozen=True)
 class ContractField:
-    """One column of a contract, in the types of every system."""
+    """One column of a contract.
+
+    Attributes:
+        name: the column's name in the table.
+        type: its type in every system.
+        nullable: whether a row may come without it.
+        description: what it holds; may be empty.
+        metadata: of `pii`, `references`, `glossary` and `Key`.
+    """
 
     name: str
     type: ColumnType
@@ -161,50 +105,62 @@ class ContractField:
 
     @property
     def spark_type(self) -> str:
+        """The type in Spark SQL DDL, such as `decimal(18,4)`."""
         return self.type.spark
 
     @property
     def arrow_type(self) -> pa.DataType:
+        """The Arrow type."""
         return self.type.arrow
 
     @property
     def is_key(self) -> bool:
+        """Whether the column belongs to the table's key."""
         return "key" in self.metadata
 
     @property
     def pii(self) -> str | None:
+        """The kind of personal data, if it is personal."""
         return self.metadata.get("pii")
 
     @property
+    def mask(self) -> str | None:
+        """Name of the mask under which the column may be shown, if it is personal."""
+        return self.metadata.get("mask")
+
+    @property
     def references(self) -> str | None:
+        """The `<layer>.<table>.<column>` whose values it holds, if it is a foreign key."""
         return self.metadata.get("references")
+
+    @property
+    def glossary(self) -> str | None:
+        """The business term, if it has one."""
+        return self.metadata.get("glossary")
 
 
 @cache
 def schema_of(contract: type[Contract]) -> pandera.DataFrameSchema:
     """The contract as Pandera's own schema object."""
-    return contract.to_schema()
+    try:
+        return contract.to_schema()
+    except SchemaInitError as error:
+        raise ContractError(f"{contract.__name__}: {error}") from error
 
 
 @cache
 def contract_fields(contract: type[Contract]) -> tuple[ContractField, ...]:
     """The columns in the order of their definition."""
-    by_polars = {str(_polars_type(t.polars)): t for t in COLUMN_TYPES.values()}
     return tuple(
         ContractField(
             name,
-            by_polars[str(column.dtype.type)],
+            next(t for t in COLUMN_TYPES.values() if t.dtype == column.dtype.type),
             column.nullable,
             column.description or "",
             column.metadata or {},
         )
         for name, column in schema_of(contract).columns.items()
     )
-
-
-def _polars_type(annotation: Any) -> pl.DataType:
-    arguments = get_args(annotation)
-    return arguments[0](*arguments[1:]) if arguments else annotation()
 
 
 @cache
@@ -221,19 +177,22 @@ def table_metadata(contract: type[Contract]) -> TableMetadata:
 
 
 def keys(contract: type[Contract]) -> list[str]:
-    """Names of the key's columns."""
+    """Names of the key's columns; empty for a table without a key."""
     return [field.name for field in contract_fields(contract) if field.is_key]
 
 
-def description(contract: type[Contract]) -> str:
-    """What the table is, from the contract's docstring and grain."""
-    text = (contract.__doc__ or "").strip()
+def describe(contract: type[Contract]) -> str:
+    """What the table is, as Markdown: the contract's docstring and grain."""
+    text = inspect.cleandoc(contract.__doc__ or "")
     return f"{text}\n\nGrain: {table_metadata(contract).grain}."
 
 
 def spark_ddl(contract: type[Contract]) -> str:
     """The columns as Spark SQL DDL."""
-    return ", ".join(f"`{field.name}` {field.spark_type}" for field in contract_fields(contract))
+    return ", ".join(
+        f"`{field.name}` {field.spark_type}{'' if field.nullable else ' not null'}"
+        for field in contract_fields(contract)
+    )
 
 
 def arrow_schema(contract: type[Contract]) -> pa.Schema:
@@ -249,36 +208,92 @@ def arrow_schema(contract: type[Contract]) -> pa.Schema:
 def column_schema(contract: type[Contract]) -> TableSchema:
     """The columns as Dagster shows them."""
     key = keys(contract)
-    return TableSchema(
-        [
-            TableColumn(
-                field.name,
-                field.spark_type,
-                field.description,
-                TableColumnConstraints(nullable=field.nullable, unique=key == [field.name]),
-                {"pii": field.pii} if field.pii else {},
+    columns = [
+        TableColumn(
+            field.name,
+            field.spark_type,
+            field.description,
+            TableColumnConstraints(nullable=field.nullable, unique=key == [field.name]),
+            _tags(field),
+        )
+        for field in contract_fields(contract)
+    ]
+    together = [f"unique together: {', '.join(key)}"] if len(key) > 1 else []
+    return TableSchema(columns, TableConstraints(together))
+
+
+def _tags(field: ContractField) -> dict[str, str]:
+    tags = {"pii": field.pii, "references": field.references, "glossary": field.glossary}
+    return {name: value for name, value in tags.items() if value}
+
+
+def _resolve(cls: type, name: str, annotation: Any) -> tuple[ColumnType, bool]:
+    nullable = False
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        nullable = len(members) < len(get_args(annotation))
+        annotation = members[0] if len(members) == 1 else annotation
+    if annotation not in COLUMN_TYPES:
+        known = ", ".join(column_type.name for column_type in COLUMN_TYPES.values())
+        raise ContractError(
+            f"{cls.__name__}.{name} has the type {annotation}, which no table can hold; "
+            f"use one of {known}, or one of them with `| None`"
+        )
+    if name.startswith("_"):
+        raise ContractError(
+            f"{cls.__name__}.{name}: names with a leading _ are the platform's; use another"
+        )
+    return COLUMN_TYPES[annotation], nullable
+
+
+def _refuse_unknown_settings(cls: type[Contract]) -> None:
+    config = cls.__dict__.get("Config")
+    for name in vars(config) if config else ():
+        if not name.startswith("_") and name != "metadata":
+            raise ContractError(
+                f"{cls.__name__}.Config sets '{name}', which no table keeps; "
+                "set only `metadata = table(...)`"
             )
-            for field in contract_fields(contract)
-        ]
-    )
 
 
-def json_schema(contract: type[Contract]) -> dict[str, Any]:
-    """The columns as JSON Schema (draft 2020-12) of one row as an object."""
+def _refuse_unusable(contract: type[Contract]) -> None:
+    # Imported here: both read contracts, and each contract proves that they can read it.
+    from aquifer.checks import compile_checks
+    from aquifer.masking import MASKS
+
     fields = contract_fields(contract)
-    properties = {}
+    problems = list(_problems(table_metadata(contract), {f.name: f for f in fields}))
+    if not inspect.cleandoc(contract.__dict__.get("__doc__") or ""):
+        problems.append("it has no docstring, which is the table's description")
     for field in fields:
-        schema = dict(field.type.json)
-        if field.nullable:
-            schema["type"] = [schema["type"], "null"]
-        if field.description:
-            schema["description"] = field.description
-        properties[field.name] = schema
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": contract.__name__,
-        "description": (contract.__doc__ or "").strip(),
-        "type": "object",
-        "properties": properties,
-        "required": [field.name for field in fields if not field.nullable],
-    }
+        if field.is_key and field.nullable:
+            problems.append(f"{field.name} is a key and cannot be null; leave out `| None`")
+        if field.mask and field.mask not in MASKS:
+            known = ", ".join(MASKS)
+            problems.append(f"{field.name} has the unknown mask '{field.mask}'; use one of {known}")
+    if len({field.name.casefold() for field in fields}) < len(fields):
+        problems.append("two columns differ only in upper and lower case; Spark sees one")
+    if problems:
+        raise ContractError(f"{contract.__name__}: {'; '.join(problems)}")
+    compile_checks(contract)
+
+
+def _problems(metadata: TableMetadata, fields: Mapping[str, ContractField]) -> list[str]:
+    problems = []
+    if not _OWNER.fullmatch(metadata.owner):
+        problems.append(f"owner is '{metadata.owner}'; write 'team:<name>' or an e-mail address")
+    if not metadata.grain.strip():
+        problems.append("grain is missing; say what one row is")
+    if metadata.fresh_within <= timedelta(0):
+        problems.append("fresh_within is missing; write it as hours(26) or days(7)")
+    if not 0 <= metadata.quarantine_share <= 1:
+        problems.append(f"quarantine_share is {metadata.quarantine_share}; write a share, 0 to 1")
+    for column in metadata.cluster_by:
+        if column not in fields:
+            problems.append(f"cluster_by names the column '{column}', which it does not have")
+    partition = metadata.partition_by
+    if partition and (
+        partition not in fields or fields[partition].spark_type not in {"timestamp", "date"}
+    ):
+        problems.append(f"partition_by names '{partition}', no Timestamp or Date column of it")
+    return problems

@@ -52,10 +52,10 @@ class Simulation:
         landed = {f"file/{file.name}": file for file in files}
         read: dict[str, Day | None] = {}
         return {
-            "orders": self._advance(
+            "order_database": self._advance(
                 self.orders, landed, read, order_database.create_tables, self._shop
             ),
-            "rewards": self._advance(
+            "rewards_database": self._advance(
                 self.rewards,
                 landed,
                 read,

@@ -1,0 +1,28 @@
+"""What the platform consists of: every table, what runs it and when, and where the world is."""
+
+from aquifer.assets import bronze_asset, silver_asset
+from aquifer.dbt_assets import gold_assets
+from dagster import DailyPartitionsDefinition, Definitions
+from resources.environment import resources
+
+from assets import jobs, sources, tables
+
+defs = Definitions(
+    assets=[
+        *sources.assets,
+        *(bronze_asset(table) for table in tables.bronze),
+        *(silver_asset(table) for table in tables.silver),
+        gold_assets(tables.gold, name="gold", exclude="fct_inventory"),
+        gold_assets(
+            tables.gold,
+            name="gold_snapshots",
+            select="fct_inventory",
+            partitions=DailyPartitionsDefinition(jobs.FIRST_DAY.isoformat(), timezone="UTC"),
+            automated=False,
+        ),
+    ],
+    jobs=jobs.jobs,
+    schedules=jobs.schedules,
+    sensors=jobs.sensors,
+    resources=resources(),
+)

@@ -1,0 +1,20 @@
+"""Customers at a glance: recency, frequency, monetary value and tier."""
+
+from aquifer.contract import Contract, Field, Key, Money, Timestamp, hours, pii, table
+
+
+class Customer360(Contract):
+    """One customer who has bought something."""
+
+    customer_id: str = Key(str_matches=r"^([0-9]+|unknown)$", metadata=pii("customer"))
+    country: str | None
+    tier: str | None
+    first_sale_at: Timestamp
+    last_sale_at: Timestamp
+    recency_days: int = Field(ge=0, description="days from the last sale to the latest of all")
+    frequency: int = Field(ge=1, description="invoices with a sale")
+    monetary: Money = Field(description="revenue, GBP")
+    returned: Money = Field(le=0)
+
+    class Config:
+        metadata = table(owner="team:sales", grain="a customer", fresh_within=hours(26))

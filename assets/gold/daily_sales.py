@@ -1,0 +1,22 @@
+"""Sales by day, country and channel."""
+
+from aquifer.contract import Contract, Date, Field, Key, Money, hours, table
+
+
+class DailySales(Contract):
+    """One day of a country and channel."""
+
+    day: Date = Key()
+    country: str = Key()
+    channel: str = Key()
+    invoices: int = Field(ge=0, description="invoices with a sale")
+    lines: int = Field(ge=1)
+    units: int
+    gross_sales: Money = Field(ge=0, description="net of sale lines, GBP")
+    returns: Money = Field(le=0, description="net of return lines, GBP")
+    revenue: Money = Field(description="net of sale and return lines, GBP")
+    eur_rate: Money | None = Field(description="latest rate on or before the day")
+    revenue_eur: Money | None
+
+    class Config:
+        metadata = table(owner="team:sales", grain="a day of a country and channel", fresh_within=hours(26))

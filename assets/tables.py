@@ -1,0 +1,35 @@
+"""The tables of every layer, found in their packages."""
+
+from pathlib import Path
+
+from aquifer import catalogue
+from aquifer.bronze import BronzeTable
+from aquifer.contract import Contract, table_metadata
+from aquifer.dbt_project import DbtProject
+from aquifer.gold import Gold
+from aquifer.silver import SilverTable
+from resources.environment import home
+
+import assets.bronze
+import assets.gold
+import assets.silver
+
+PROJECT = Path(__file__).parents[1] / "dbt_project"
+
+bronze = catalogue.declared(assets.bronze, BronzeTable)
+silver = catalogue.declared(assets.silver, SilverTable)
+gold = Gold(DbtProject(PROJECT, home() / "dbt"), catalogue.contracts(assets.gold, "gold"))
+
+
+def contracts() -> dict[str, type[Contract]]:
+    """The contract of every table, by name."""
+    return {table.name: table.contract for table in [*bronze, *silver]} | dict(gold.contracts)
+
+
+def clustering() -> dict[str, tuple[str, ...]]:
+    """The columns that each table's files are sorted by."""
+    return {
+        name: metadata.cluster_by
+        for name, contract in contracts().items()
+        if (metadata := table_metadata(contract)).cluster_by
+    }

@@ -1,0 +1,44 @@
+{#-
+  The incremental materialization: MERGE of the changed rows into a table that exists.
+
+  The platform creates each table from its contract before dbt runs, so that nothing is inferred
+  from a query. A model selects the rows that may have changed, with `_deleted` true for those that
+  are no more. Rows that stay the same are not written, so that what is downstream has nothing to do.
+  A full refresh merges all rows and deletes what the model no longer yields, in one commit.
+-#}
+{% materialization incremental, adapter='spark' %}
+    {%- set relation = this.incorporate(type='table') -%}
+    {{ run_hooks(pre_hooks) }}
+    {%- call statement('main') -%}
+        {{ merge_rows(relation, sql) }}
+    {%- endcall -%}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [relation]}) }}
+{% endmaterialization %}
+
+{% macro merge_rows(relation, sql) %}
+    {%- set key = config.require('unique_key') -%}
+    {%- set partition = config.get('partition_by') -%}
+    {%- set extra = config.get('technical', []) -%}
+    {%- set columns = model.columns.keys() | list -%}
+    {%- set inserted = columns + extra + ([partition] if partition and partition not in columns else []) -%}
+    {%- set values = columns | reject('in', key) | list -%}
+    merge into {{ relation }} as t using ({{ sql }}) as s
+    on {% for column in key %}t.{{ column }} = s.{{ column }} and {% endfor %}
+    {%- if partition and not flags.FULL_REFRESH %} t.{{ partition }} in
+        ({{ literals("select distinct cast(" ~ partition ~ " as string) from (" ~ sql ~ ")") }})
+    {%- else %} true {%- endif %}
+    when matched and s._deleted then delete
+    when matched and not (
+        {%- for column in values %}t.{{ column }} <=> s.{{ column }}{% if not loop.last %} and {% endif %}{% endfor -%}
+    ) then update set
+        {%- for column in values %} {{ column }} = s.{{ column }},{% endfor %}
+        {%- if '_interval_seq' in extra %} _interval_seq =
+            case when s.valid_to > t.valid_to then s._interval_seq else t._interval_seq end,{% endif %}
+        _seq = {{ var('build') }}
+    when not matched and not s._deleted then insert ({{ inserted | join(', ') }}, _seq)
+        values (s.{{ inserted | join(', s.') }}, {{ var('build') }})
+    {%- if flags.FULL_REFRESH %}
+    when not matched by source then delete
+    {%- endif %}
+{% endmacro %}

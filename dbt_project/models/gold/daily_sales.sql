@@ -1,0 +1,57 @@
+{{ config(unique_key=['day', 'country', 'channel']) }}
+
+with touched as (
+    {{ changed_lines("cast(invoiced_at as date) as day, country, 'online' as channel") }}
+    {%- if is_incremental() and not from_scratch() %}
+    union
+    -- A rate holds from its day until the next rate.
+    select d.day, d.country, d.channel
+    from {{ this }} as d
+    inner join {{ source('silver', 'exchange_rates') }} as r
+        on d.day >= r.rated_on and d.day <= date_add(r.rated_on, 10)
+    where r._seq > {{ since('silver.exchange_rates') }} and r.currency = 'EUR'
+    {%- endif %}
+),
+
+sales as (
+    select
+        cast(f.sold_at as date) as day,
+        f.country,
+        f.channel,
+        count(distinct case when f.line_type = 'sale' then f.invoice_no end) as invoices,
+        count(*) as lines,
+        sum(f.quantity) as units,
+        sum(case when f.line_type = 'sale' then f.net_amount else 0 end) as gross_sales,
+        sum(case when f.line_type = 'return' then f.net_amount else 0 end) as returns,
+        sum(f.net_amount) as revenue
+    from {{ ref('fct_sales') }} as f
+    inner join touched as t
+        on cast(f.sold_at as date) = t.day and f.country = t.country and f.channel = t.channel
+    group by cast(f.sold_at as date), f.country, f.channel
+),
+
+rates as (
+    select
+        rated_on,
+        rate,
+        lead(rated_on) over (order by rated_on) as next_on
+    from {{ ref('stg_exchange_rates') }}
+    where currency = 'EUR'
+)
+
+select
+    t.day,
+    t.country,
+    t.channel,
+    s.invoices,
+    s.lines,
+    s.units,
+    cast(s.gross_sales as decimal(18, 4)) as gross_sales,
+    cast(s.returns as decimal(18, 4)) as returns,
+    cast(s.revenue as decimal(18, 4)) as revenue,
+    r.rate as eur_rate,
+    cast(s.revenue * r.rate as decimal(18, 4)) as revenue_eur,
+    s.day is null as _deleted
+from touched as t
+left join sales as s on t.day = s.day and t.country = s.country and t.channel = s.channel
+left join rates as r on t.day >= r.rated_on and (r.next_on is null or t.day < r.next_on)

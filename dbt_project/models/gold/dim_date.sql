@@ -1,0 +1,16 @@
+{{ config(unique_key=['date_key']) }}
+
+select
+    {{ date_key('day') }} as date_key,
+    day,
+    cast(year(day) as bigint) as year,
+    cast(quarter(day) as bigint) as quarter,
+    cast(month(day) as bigint) as month,
+    cast(weekofyear(day) as bigint) as week,
+    cast((dayofweek(day) + 5) % 7 + 1 as bigint) as weekday,
+    dayofweek(day) in (1, 7) as is_weekend,
+    false as _deleted
+from (select explode(sequence(date'2009-01-01', date'2015-12-31')) as day)
+{%- if not from_scratch() %}
+where false
+{%- endif %}

@@ -1,0 +1,57 @@
+{{ config(unique_key=['geography_key'], technical=['_interval_seq']) }}
+{%- set attributes = ['region'] %}
+
+with touched as (
+    select country
+    from {{ source('silver', 'region_changes') }}
+    where _seq > {{ since('silver.region_changes') }}
+    union
+    select country
+    from {{ source('silver', 'invoice_lines') }}
+    where _seq > {{ since('silver.invoice_lines') }}
+    union
+    select 'unknown' as country
+),
+
+-- A country that the order database does not know is a member of no region.
+inferred as (
+    select distinct l.country
+    from {{ ref('stg_invoice_lines') }} as l
+    inner join touched as t on l.country = t.country
+    where not exists (
+        select 1 from {{ source('silver', 'region_changes') }} as c where c.country = l.country
+    )
+),
+
+states as (
+    select
+        c.country,
+        c.region,
+        c.is_deleted,
+        case
+            when row_number() over (partition by c.country order by c.changed_at) = 1
+                then timestamp'1900-01-01 00:00:00'
+            else c.changed_at
+        end as at
+    from {{ source('silver', 'region_changes') }} as c
+    inner join touched as t on c.country = t.country
+    union all
+    select
+        country,
+        cast(null as string) as region,
+        false as is_deleted,
+        timestamp'1900-01-01 00:00:00' as at
+    from inferred
+    union all
+    select
+        'unknown' as country,
+        cast(null as string) as region,
+        false as is_deleted,
+        timestamp'1900-01-01 00:00:00' as at
+),
+
+versions as (
+    {{ versions('states', 'country', 'geography_key', attributes) }}
+)
+
+{{ with_vanished('versions', 'country', 'geography_key', model.columns.keys() | list, 'touched') }}

@@ -1,0 +1,3 @@
+select *
+from {{ source('silver', 'exchange_rates') }}
+where not _deleted

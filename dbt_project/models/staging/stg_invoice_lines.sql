@@ -1,0 +1,3 @@
+select *
+from {{ source('silver', 'invoice_lines') }}
+where not _deleted

@@ -1,0 +1,3 @@
+select *
+from {{ source('silver', 'order_lines') }}
+where not _deleted

@@ -1,0 +1,3 @@
+select *
+from {{ source('silver', 'orders') }}
+where not _deleted

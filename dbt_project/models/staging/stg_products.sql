@@ -1,0 +1,3 @@
+select *
+from {{ source('silver', 'products') }}
+where not _deleted

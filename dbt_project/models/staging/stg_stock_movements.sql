@@ -1,0 +1,3 @@
+select *
+from {{ source('silver', 'stock_movements') }}
+where not _deleted

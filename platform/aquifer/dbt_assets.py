@@ -1,0 +1,147 @@
+"""Asset definitions of gold: dbt's models and tests as Dagster's assets and checks."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetExecutionContext,
+    AssetObservation,
+    AssetsDefinition,
+    AssetSpec,
+    AutomationCondition,
+    BackfillPolicy,
+    DataVersion,
+    Failure,
+    MetadataValue,
+    Output,
+    PartitionsDefinition,
+)
+from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+
+from aquifer.assets import permanent_errors_fail_at_once
+from aquifer.automation import RETRIES, gone_stale, upstream_advanced
+from aquifer.contract import contract_fields
+from aquifer.gold import Gold
+from aquifer.gold_lineage import query_lineage
+from aquifer.masking import sample_markdown
+from aquifer.runtime import Runtime
+from aquifer.specs import asset_key, column_lineage, table_spec
+
+Events = Iterator[Output[Any] | AssetCheckResult | AssetObservation]
+
+
+class GoldTranslator(DagsterDbtTranslator):
+    """What Dagster shows of a gold table is what its contract says."""
+
+    def __init__(self, gold: Gold, condition: AutomationCondition[Any] | None) -> None:
+        super().__init__()
+        self._gold = gold
+        self._condition = condition
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> AssetSpec:
+        """The contract's spec, with dbt's dependencies and metadata."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        name = ".".join(spec.key.path)
+        if name not in self._gold.contracts:
+            return spec
+        contracted = table_spec(
+            name,
+            self._gold.contracts[name],
+            deps=[],
+            kinds={"gold", "dbt", "deltalake", "spark"},
+            code_version=self._gold.model(name)["checksum"]["checksum"][:12],
+            condition=self._condition,
+        )
+        return contracted.replace_attributes(
+            deps=spec.deps, metadata={**spec.metadata, **contracted.metadata}
+        )
+
+
+def gold_assets(
+    gold: Gold,
+    *,
+    name: str,
+    select: str = "fqn:*",
+    exclude: str = "",
+    partitions: PartitionsDefinition[str] | None = None,
+    automated: bool = True,
+) -> AssetsDefinition:
+    """The assets of the models that `select` names; partitioned ones are built in a single run."""
+    condition = upstream_advanced() | gone_stale() if automated else None
+    translator = GoldTranslator(gold, condition)
+
+    @dbt_assets(
+        manifest=gold.project.manifest,
+        name=name,
+        select=select,
+        exclude=exclude,
+        dagster_dbt_translator=translator,
+        partitions_def=partitions,
+        backfill_policy=BackfillPolicy.single_run() if partitions else None,
+        required_resource_keys={"lake", "engine"},
+        retry_policy=RETRIES,
+    )
+    def build(context: AssetExecutionContext) -> Events:
+        engine = context.resources.engine
+        runtime = Runtime(engine.spark_session, context.resources.lake.lake)
+        tables = sorted(".".join(key.path) for key in context.selected_asset_keys)
+        failed = []
+        with permanent_errors_fail_at_once():
+            for raw in gold.build(runtime, engine.remote, tables, variables=_days(context)):
+                message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})
+                if raw["info"]["name"] == "RunResultError":
+                    failed.append(raw["info"]["msg"].strip())
+                for event in message.to_default_asset_events(
+                    manifest=gold.project.manifest,
+                    dagster_dbt_translator=translator,
+                    context=context,
+                ):
+                    if isinstance(event, Output):
+                        yield _described(event, gold, runtime, raw["compiled"])
+                    elif isinstance(event, AssetCheckResult | AssetObservation):
+                        yield event
+        if failed:
+            raise Failure(description="; ".join(failed), allow_retries=False)
+
+    return build
+
+
+def _described(output: Output[Any], gold: Gold, runtime: Runtime, query: str) -> Output[Any]:
+    name = f"gold.{output.metadata['unique_id'].value.rpartition('.')[2]}"
+    lake = runtime.lake
+    version = lake.version(name)
+    upstreams = {upstream: _columns(runtime, upstream) for upstream in gold.upstreams[name]}
+    columns = [field.name for field in contract_fields(gold.contracts[name])]
+    derived = query_lineage(query, columns, upstreams)
+    sample = runtime.session.sql(f"select * from {name} limit 5").toArrow()
+    metadata = {
+        **output.metadata,
+        "rows": MetadataValue.int(int(lake.table(name).count())),
+        "version written": MetadataValue.int(version),
+        "versions read": MetadataValue.json(
+            {u: lake.version(u) for u in sorted(gold.upstreams[name]) if lake.exists(u)}
+        ),
+        "sample": MetadataValue.md(sample_markdown(sample, gold.contracts[name])),
+        "dagster/column_lineage": MetadataValue.column_lineage(column_lineage(derived)),
+    }
+    return Output(
+        output.value,
+        output.output_name,
+        metadata=metadata,
+        data_version=DataVersion(str(version)),
+    )
+
+
+def _columns(runtime: Runtime, name: str) -> dict[str, str]:
+    return {field.name: str(field.type) for field in runtime.lake.table(name).schema().fields}
+
+
+def _days(context: AssetExecutionContext) -> dict[str, str]:
+    if not context.has_partition_key_range:
+        return {}
+    days = context.partition_key_range
+    return {"first_day": days.start, "last_day": days.end}

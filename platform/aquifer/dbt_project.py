@@ -1,0 +1,131 @@
+"""The dbt project in this process: parsed once, run without a subprocess.
+
+Belongs here: parsing, invoking, what dbt reports. Does not: progress and leases (`gold`), what
+Dagster shows (`dbt_assets`).
+"""
+
+import hashlib
+import json
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from upath import UPath
+
+from aquifer.errors import AquiferError
+from aquifer.runtime import remove_tree
+
+
+class DbtError(AquiferError):
+    """dbt could not parse the project or could not begin a build."""
+
+
+@dataclass(frozen=True)
+class DbtProject:
+    """A dbt project, and the folder where its artifacts are kept.
+
+    Args:
+        folder: the project with its profiles.
+        target: where what dbt writes is kept; shared by processes.
+    """
+
+    folder: Path
+    target: Path
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """The manifest as dbt writes it, parsed anew only when the project has changed."""
+        if not self._current.exists():
+            self._parse()
+        manifest: Mapping[str, Any] = json.loads(self._current.read_text(encoding="utf-8"))
+        return manifest
+
+    def run(self, arguments: Sequence[str], variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Run a dbt command in this process; its events as they come.
+
+        Raises:
+            DbtError: dbt could not begin; failed models and tests are events.
+        """
+        from dbt.cli.main import dbtRunner, dbtRunnerResult
+        from dbt_common.events.base_types import EventMsg
+        from dbt_common.events.functions import msg_to_dict
+
+        events: queue.Queue[dict[str, Any] | dbtRunnerResult] = queue.Queue()
+
+        def report(message: EventMsg) -> None:
+            events.put(msg_to_dict(message))
+
+        target = self.target / "runs" / uuid4().hex
+        command = [
+            *arguments,
+            "--quiet",
+            "--vars",
+            json.dumps(variables),
+            *self._places(target),
+        ]
+        runner = dbtRunner(manifest=self._parsed(), callbacks=[report])
+        worker = threading.Thread(target=lambda: events.put(runner.invoke(command)), daemon=True)
+        worker.start()
+        try:
+            while isinstance(event := events.get(), dict):
+                yield self._with_query(event, target)
+        finally:
+            worker.join()
+            remove_tree(UPath(target))
+        if event.exception is not None:
+            raise DbtError(f"dbt could not build gold: {event.exception}") from event.exception
+
+    def _with_query(self, event: dict[str, Any], target: Path) -> dict[str, Any]:
+        """The event; that of a finished model has its query as `compiled`."""
+        if event["info"]["name"] == "LogModelResult":
+            path = event["data"]["node_info"]["node_path"]
+            compiled = target / "compiled" / self.manifest["metadata"]["project_name"] / "models"
+            query = compiled / path
+            event["compiled"] = query.read_text(encoding="utf-8") if query.exists() else ""
+        return event
+
+    def _parsed(self) -> Any:
+        from dbt.contracts.graph.manifest import Manifest
+
+        _ = self.manifest
+        return Manifest.from_msgpack(self._current.with_suffix(".msgpack").read_bytes())
+
+    def _parse(self) -> None:
+        from dbt.cli.main import dbtRunner
+
+        self.target.mkdir(parents=True, exist_ok=True)
+        scratch = self.target / f"parse-{uuid4().hex}"
+        result = dbtRunner().invoke(["parse", "--quiet", *self._places(scratch)])
+        if not result.success:
+            raise DbtError(f"dbt cannot parse {self.folder}: {result.exception}")
+        # Renamed into place, the manifest last: other processes see both whole, or neither.
+        packed = self._current.with_suffix(".msgpack")
+        (scratch / "partial_parse.msgpack").replace(packed)
+        (scratch / "manifest.json").replace(self._current)
+        remove_tree(UPath(scratch))
+
+    @cached_property
+    def _current(self) -> Path:
+        digest = hashlib.sha256()
+        for path in sorted(self.folder.rglob("*")):
+            if path.suffix in {".sql", ".yml"} and "target" not in path.parts:
+                digest.update(str(path.relative_to(self.folder)).encode())
+                digest.update(path.read_bytes())
+        return self.target / f"manifest-{digest.hexdigest()[:16]}.json"
+
+    def _places(self, target: Path) -> list[str]:
+        return [
+            "--project-dir",
+            str(self.folder),
+            "--profiles-dir",
+            str(self.folder),
+            "--target-path",
+            str(target),
+            "--log-path",
+            str(target),
+        ]

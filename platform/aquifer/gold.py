@@ -1,0 +1,177 @@
+"""Gold: building dbt models incrementally, exactly once.
+
+Belongs here: the tables from their contracts, how far each has taken in its upstream tables, leases.
+Does not: the queries (`dbt_project/`), running dbt (`dbt_project`), Dagster's view (`dbt_assets`).
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from aquifer.contract import Contract, arrow_schema, table_metadata
+from aquifer.dbt_project import DbtProject
+from aquifer.engine import register
+from aquifer.lake import NOTHING, SEQUENCE
+from aquifer.merge import MONTH
+from aquifer.runtime import Runtime
+
+INTERVAL_SEQUENCE = "_interval_seq"
+"""Of a version (SCD2): the build that made it or moved its end, so that facts look again."""
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The gold tables of a dbt project.
+
+    Args:
+        project: the dbt project.
+        contracts: the contract of each table, by name (`gold.fct_sales`).
+    """
+
+    project: DbtProject
+    contracts: Mapping[str, type[Contract]]
+
+    @cached_property
+    def upstreams(self) -> Mapping[str, frozenset[str]]:
+        """The tables that each gold table reads, through ephemeral models."""
+        return {
+            f"gold.{node['name']}": frozenset(self._upstreams_of(node))
+            for node in self.project.manifest["nodes"].values()
+            if node["resource_type"] == "model" and not _ephemeral(node)
+        }
+
+    def build(
+        self,
+        runtime: Runtime,
+        remote: str,
+        tables: Sequence[str],
+        *,
+        variables: Mapping[str, Any] | None = None,
+        full_refresh: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Build tables with their tests; dbt's events as they come.
+
+        Args:
+            remote: URL of the engine session of `runtime`, which dbt shares.
+            tables: names of gold tables.
+            variables: further dbt variables, such as the days of a snapshot.
+            full_refresh: look at all of silver anew.
+        """
+        lake = runtime.lake
+        with lake.lease(tables):
+            for name in tables:
+                lake.ensure(name, self.schema(name), self.partition(name))
+            register(runtime.session, lake, lake.names())
+            seen = {u: lake.seq(u) for name in tables for u in self.upstreams[name]}
+            build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
+            progress = {name: self._progress(runtime, name) for name in tables}
+            os.environ["SPARK_REMOTE"] = remote
+            built: set[str] = set()
+            for event in self.project.run(
+                [
+                    "build",
+                    "--exclude-resource-type",
+                    "unit_test",
+                    *(["--full-refresh"] if full_refresh else []),
+                    "--select",
+                    *(name.split(".")[1] for name in tables),
+                ],
+                {
+                    **(variables or {}),
+                    "build": build,
+                    "progress": {
+                        name.split(".")[1]: marks for name, marks in progress.items() if marks
+                    },
+                },
+            ):
+                if _succeeded(event):
+                    built.add(f"gold.{event['data']['node_info']['node_name']}")
+                yield event
+            self._record(runtime, built, seen, build)
+
+    def schema(self, name: str) -> pa.Schema:
+        """The table's columns with those that the platform adds."""
+        contract = self.contracts[name]
+        versions = [pa.field(INTERVAL_SEQUENCE, pa.int64())]
+        month = [pa.field(MONTH, pa.string())]
+        return pa.schema(
+            [
+                *arrow_schema(contract),
+                *(versions if table_metadata(contract).versions_of else []),
+                *(month if self.partition(name) == [MONTH] else []),
+            ]
+        )
+
+    def partition(self, name: str) -> list[str]:
+        """The column that the table is partitioned by, as the model says."""
+        column = self.model(name)["config"].get("partition_by")
+        return [column] if column else []
+
+    def model(self, name: str) -> Mapping[str, Any]:
+        """The manifest's node of a table."""
+        model: Mapping[str, Any] = self.project.manifest["nodes"][
+            f"model.aquifer.{name.split('.')[1]}"
+        ]
+        return model
+
+    def _progress(self, runtime: Runtime, name: str) -> dict[str, int]:
+        marks = {u: runtime.lake.progress(name, u) for u in sorted(self.upstreams[name])}
+        return {upstream: seq for upstream, seq in marks.items() if seq != NOTHING}
+
+    def _record(
+        self, runtime: Runtime, built: set[str], seen: Mapping[str, int], build: int
+    ) -> None:
+        """Record how far each built table has come, upstream tables first.
+
+        A table that also reads a gold table has seen no more of silver than that one: a mart built
+        alone must not pass over lines which its fact table has yet to take in.
+        """
+        lake = runtime.lake
+        for name in self._in_order(built):
+            marks = {}
+            for upstream in self.upstreams[name]:
+                marks[upstream] = build if upstream in built else seen[upstream]
+                for between in self.upstreams[name] & self.contracts.keys():
+                    if upstream in self.upstreams[between]:
+                        marks[upstream] = min(marks[upstream], lake.progress(between, upstream))
+            known = {u: seq for u, seq in marks.items() if seq != NOTHING}
+            lake.record(name, {**known, SEQUENCE: build})
+
+    def _in_order(self, names: set[str]) -> list[str]:
+        ordered: list[str] = []
+        while len(ordered) < len(names):
+            ordered += sorted(
+                name
+                for name in names - set(ordered)
+                if not (self.upstreams[name] & names) - set(ordered)
+            )
+        return ordered
+
+    def _upstreams_of(self, node: Mapping[str, Any]) -> Iterator[str]:
+        manifest = self.project.manifest
+        for identity in node["depends_on"]["nodes"]:
+            if identity.startswith("source."):
+                source = manifest["sources"][identity]
+                yield f"{source['source_name']}.{source['name']}"
+            elif _ephemeral(manifest["nodes"][identity]):
+                yield from self._upstreams_of(manifest["nodes"][identity])
+            else:
+                yield f"gold.{manifest['nodes'][identity]['name']}"
+
+
+def _ephemeral(node: Mapping[str, Any]) -> bool:
+    return bool(node["config"]["materialized"] == "ephemeral")
+
+
+def _succeeded(event: Mapping[str, Any]) -> bool:
+    info = event["data"].get("node_info", {})
+    return (
+        event["info"]["name"] == "LogModelResult"
+        and info.get("resource_type") == "model"
+        and info.get("node_status") == "success"
+    )

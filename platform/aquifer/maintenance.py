@@ -1,0 +1,93 @@
+"""Maintenance: what keeps the lake small and quick, and forgets what has had its time.
+
+Belongs here: compaction, sorting, retention, VACUUM. Does not: anything that changes what a query
+of the present answers, but for bronze rows past their retention.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dagster import Config, JobDefinition, MetadataValue, OpExecutionContext, job, op
+from pydantic import Field
+from upath import UPath
+
+from aquifer.lake import RETENTION, Lake
+from aquifer.runtime import SCRATCH, remove_tree
+
+STALE_SCRATCH = timedelta(days=1)
+
+
+class MaintenanceConfig(Config):
+    """How thorough the maintenance is."""
+
+    cluster: bool = Field(
+        default=False, description="Sort the files by the columns that queries filter on."
+    )
+    bronze_days: int = Field(
+        default_factory=lambda: int(os.environ.get("AQUIFER_BRONZE_DAYS", "90")),
+        description="How long bronze rows are kept, counted from their ingestion.",
+    )
+
+
+def maintain_table(
+    lake: Lake, name: str, cluster_by: Sequence[str], bronze_days: int
+) -> dict[str, int]:
+    """Maintain one table under its lease; the files that each step removed."""
+    with lake.lease([name]):
+        table = lake.table(name)
+        before = len(table.file_uris())
+        if name.startswith("bronze."):
+            kept_since = datetime.now(UTC) - timedelta(days=bronze_days)
+            table.delete(f"_ingested_at < timestamp '{kept_since.isoformat()}'")
+        if cluster_by:
+            table.optimize.z_order(list(cluster_by))
+        else:
+            table.optimize.compact()
+        vacuumed = table.vacuum(
+            retention_hours=int(RETENTION / timedelta(hours=1)), dry_run=False
+        )
+        table.create_checkpoint()
+        table.cleanup_metadata()
+    return {"files before": before, "files": len(table.file_uris()), "vacuumed": len(vacuumed)}
+
+
+def remove_stale_scratch(lake: Lake) -> int:
+    """Remove what killed runs left of their batches; how many."""
+    folder = UPath(lake.root, **dict(lake.storage_options)) / SCRATCH
+    oldest = (datetime.now(UTC) - STALE_SCRATCH).timestamp()
+    stale = [
+        place
+        for place in (folder.iterdir() if folder.exists() else [])
+        if place.stat().st_mtime < oldest
+    ]
+    for place in stale:
+        remove_tree(place)
+    return len(stale)
+
+
+def maintenance_job(cluster_by: Mapping[str, Sequence[str]]) -> JobDefinition:
+    """The job that maintains every table of the lake.
+
+    Args:
+        cluster_by: for a table, the columns that its files are sorted by.
+    """
+
+    @op(required_resource_keys={"lake"})
+    def maintain_tables(context: OpExecutionContext, config: MaintenanceConfig) -> None:
+        lake: Lake = context.resources.lake.lake
+        done: dict[str, Any] = {}
+        for name in lake.names():
+            columns = cluster_by.get(name, ()) if config.cluster else ()
+            done[name] = maintain_table(lake, name, columns, config.bronze_days)
+            context.log.info("%s: %s", name, done[name])
+        context.add_output_metadata(
+            {"tables": MetadataValue.json(done), "scratch removed": remove_stale_scratch(lake)}
+        )
+
+    @job(description="Compaction, sorting, retention and VACUUM of every table.")
+    def maintain() -> None:
+        maintain_tables()
+
+    return maintain
