@@ -4,19 +4,19 @@ They run inside the plan that writes the rows, because each refused row needs it
 is their oracle: tests hold both to the same verdict, check by check and row by row.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from pandera.api.checks import Check
 
-from aquifer.contract import Contract, contract_fields, schema_of, table_metadata
+from aquifer.column_types import ColumnType
+from aquifer.contract import Contract, ContractField, contract_fields, schema_of, table_metadata
+from aquifer.declarations import ROW_CHECKS
 from aquifer.engine import literal
 from aquifer.errors import ContractError
+from aquifer.patterns import portable
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class CompiledCheck:
         name: `<column>_<check>`, or the name of a rule.
         column: the column it is about; empty for a rule over several.
         failure: Spark SQL, true for the rows that fail and never null.
-        description: the rule in words.
+        description: what good rows keep to, in words.
     """
 
     name: str
@@ -38,158 +38,186 @@ class CompiledCheck:
 
 @cache
 def compile_checks(contract: type[Contract]) -> tuple[CompiledCheck, ...]:
-    """The contract's checks, in the order of its columns, then its rules."""
+    """The contract's checks, in the order of its columns, then its rules.
+
+    Raises:
+        ContractError: a check that has no SQL, or a value that its column cannot hold.
+    """
+    _refuse_whole_table(contract)
     compiled = []
     for field in contract_fields(contract):
-        column = f"`{field.name}`"
         if not field.nullable:
-            compiled.append(
-                CompiledCheck(
-                    f"{field.name}_not_null",
-                    field.name,
-                    f"{column} is null",
-                    f"{field.name} is given and can be read",
-                )
-            )
-        for check in schema_of(contract).columns[field.name].checks:
-            name, holds, words = _compile(contract, field.name, check)
-            compiled.append(
-                CompiledCheck(
-                    f"{field.name}_{name}",
-                    field.name,
-                    # Pandera passes nulls; whether they are allowed is the check before.
-                    f"({column} is not null and not ({holds}))",
-                    f"{field.name} {words}",
-                )
-            )
-    for name, rule in (table_metadata(contract).rules or {}).items():
+            compiled.append(_not_null(field))
+        compiled += [
+            _compile(contract, field, check)
+            for check in schema_of(contract).columns[field.name].checks
+        ]
+    for name, rule in table_metadata(contract).rules.items():
         compiled.append(CompiledCheck(name, "", f"coalesce(not ({rule}), false)", rule))
     return tuple(compiled)
 
 
-_Compiled = tuple[str, str, str]
-"""The check's name, the predicate that holds for good values, and the rule in words."""
-
-
-def _compile(contract: type[Contract], column: str, check: Check) -> _Compiled:
-    compiler = _COMPILERS.get(str(check.name))
-    if compiler is None:
+def _refuse_whole_table(contract: type[Contract]) -> None:
+    schema = schema_of(contract)
+    names = [str(check.name) for check in schema.checks]
+    names += [str(parser.name) for parser in schema.parsers or ()]
+    for column in schema.columns.values():
+        names += [str(parser.name) for parser in column.parsers or ()]
+    if names:
         raise ContractError(
-            f"{contract.__name__}.{column}: the check '{check.name}' cannot be compiled to SQL; "
-            f"use one of {', '.join(sorted(_COMPILERS))}, or a rule of the table"
+            f"{contract.__name__}: '{names[0]}' is Python and cannot be compiled to SQL; "
+            "write it as a rule of the table, or in the table's query"
         )
+
+
+def _not_null(field: ContractField) -> CompiledCheck:
+    failure = f"`{field.name}` is null"
+    if field.spark_type == "double":
+        # As Pandera has it: what is not a number is not there.
+        failure = f"({failure} or isnan(`{field.name}`))"
+    return CompiledCheck(f"{field.name}_not_null", field.name, failure, f"{field.name} is given")
+
+
+def _compile(contract: type[Contract], field: ContractField, check: Check) -> CompiledCheck:
+    where = f"{contract.__name__}.{field.name}"
+    known = _COMPILERS.get(str(check.name))
+    # One of a person's own may bear the name of one of Pandera's, but has no statistics.
+    if known is None or not check.statistics:
+        raise ContractError(
+            f"{where}: the check '{check.name}' cannot be compiled to SQL; "
+            f"use one of {', '.join(ROW_CHECKS)}, or a rule of the table"
+        )
+    name, compiler = known
+    if name.startswith("str_") and field.spark_type != "string":
+        raise ContractError(f"{where}: {name} is for text, and the column is {field.type.name}")
     try:
-        return compiler(f"`{column}`", check.statistics)
+        holds, words = compiler(_Column(name, field), check.statistics)
     except ContractError as error:
-        raise ContractError(f"{contract.__name__}.{column}: {error}") from error
+        raise ContractError(f"{where}: {name}: {error}") from error
+    return CompiledCheck(
+        f"{field.name}_{name}",
+        field.name,
+        # Pandera passes nulls; whether they are allowed is the check before.
+        f"(`{field.name}` is not null and not ({holds}))",
+        f"{field.name} {words}",
+    )
 
 
-def _comparison(name: str, operator: str, statistic: str) -> Callable[..., _Compiled]:
-    def compile_comparison(column: str, statistics: Mapping[str, Any]) -> _Compiled:
-        value = _value(statistics[statistic])
-        return name, f"{column} {operator} {value}", f"{operator} {value}"
+class _Column:
+    """A column under a check: how SQL reads it, and how SQL writes the check's values."""
+
+    def __init__(self, check: str, field: ContractField) -> None:
+        self.check = check
+        self.type: ColumnType = field.type
+        self.sql = f"`{field.name}`"
+        if field.spark_type == "double":
+            # A negative NaN sorts below all numbers in Sail, above them in Spark and Polars.
+            self.sql = f"nanvl({self.sql}, cast('NaN' as double))"
+
+    def value(self, value: Any) -> str:
+        """The value as a literal of the column's type."""
+        written = self.type.literal(value)
+        if written is None:
+            raise ContractError(f"the value {value!r} is no {self.type.name}")
+        return written
+
+    def values(self, values: Any) -> str:
+        """The values as the inside of a list; Pandera compares lists of one Python type only."""
+        if isinstance(values, str) or not list(values):
+            raise ContractError("takes a list of at least one value")
+        kinds = {type(value) for value in values}
+        if len(kinds) > 1 or (self.type.name == "float" and kinds != {float}):
+            raise ContractError(f"the values {values!r} are not all of the type {self.type.name}")
+        return ", ".join(self.value(value) for value in values)
+
+
+_Statistics = Mapping[str, Any]
+_Compiler = Callable[[_Column, _Statistics], tuple[str, str]]
+"""Gives the predicate that holds for good values, and the same in words."""
+
+
+def _comparison(operator: str, statistic: str, words: str) -> _Compiler:
+    def compile_comparison(column: _Column, statistics: _Statistics) -> tuple[str, str]:
+        value = statistics[statistic]
+        return f"{column.sql} {operator} {column.value(value)}", f"{words} {_said(value)}"
 
     return compile_comparison
 
 
-def _in_range(column: str, statistics: Mapping[str, Any]) -> _Compiled:
-    low, high = _value(statistics["min_value"]), _value(statistics["max_value"])
-    above = ">=" if statistics.get("include_min", True) else ">"
-    below = "<=" if statistics.get("include_max", True) else "<"
+def _in_range(column: _Column, statistics: _Statistics) -> tuple[str, str]:
+    low, high = statistics["min_value"], statistics["max_value"]
+    above, from_ = (">=", "at least") if statistics["include_min"] else (">", "above")
+    below, to = ("<=", "at most") if statistics["include_max"] else ("<", "below")
     return (
-        "in_range",
-        f"{column} {above} {low} and {column} {below} {high}",
-        f"{above} {low} and {below} {high}",
+        f"{column.sql} {above} {column.value(low)} and {column.sql} {below} {column.value(high)}",
+        f"is {from_} {_said(low)} and {to} {_said(high)}",
     )
 
 
-def _membership(name: str, statistic: str, operator: str) -> Callable[..., _Compiled]:
-    def compile_membership(column: str, statistics: Mapping[str, Any]) -> _Compiled:
-        values = ", ".join(_value(value) for value in statistics[statistic])
-        return name, f"{column} {operator} ({values})", f"{operator} ({values})"
+def _membership(operator: str, statistic: str, words: str) -> _Compiler:
+    def compile_membership(column: _Column, statistics: _Statistics) -> tuple[str, str]:
+        values = statistics[statistic]
+        predicate = f"{column.sql} {operator} ({column.values(values)})"
+        return predicate, f"{words} {', '.join(_said(value) for value in values)}"
 
     return compile_membership
 
 
-def _matches(column: str, statistics: Mapping[str, Any]) -> _Compiled:
-    pattern = _pattern(statistics["pattern"])
-    # Java's $ also matches before a last line feed, Rust's does not.
-    exact = literal(pattern.removesuffix("$") + r"\z")
-    return "str_matches", f"{column} rlike {exact}", f"matches {pattern}"
+def _pattern(words: str, *, whole: bool) -> _Compiler:
+    def compile_pattern(column: _Column, statistics: _Statistics) -> tuple[str, str]:
+        pattern = statistics["pattern"]
+        if not isinstance(pattern, str):
+            raise ContractError(f"the pattern {pattern!r} is no text")
+        return f"{column.sql} rlike {literal(portable(pattern, whole=whole))}", f"{words} {pattern}"
+
+    return compile_pattern
 
 
-_UNPORTABLE = re.compile(r"\(\?|\\[1-9dDwWsSbBAzZ]")
+def _edge(function: str, words: str) -> _Compiler:
+    def compile_edge(column: _Column, statistics: _Statistics) -> tuple[str, str]:
+        text = statistics["string"]
+        return f"{function}({column.sql}, {column.value(text)})", f"{words} {_said(text)}"
+
+    return compile_edge
 
 
-def _pattern(pattern: Any) -> str:
-    text = pattern.pattern if isinstance(pattern, re.Pattern) else str(pattern)
-    if not (text.startswith("^") and text.endswith("$")):
-        raise ContractError(f"the pattern {text} is not whole; write it as ^...$")
-    if _UNPORTABLE.search(text):
-        raise ContractError(
-            f"the pattern {text} means different things to different engines; "
-            "write [0-9] and the like, without look-around and back-references"
-        )
-    return text
-
-
-def _contains(column: str, statistics: Mapping[str, Any]) -> _Compiled:
-    text = str(statistics["pattern"])
-    if re.escape(text) != text and re.search(r"[.^$*+?{}\[\]\\|()]", text):
-        raise ContractError(f"str_contains takes plain text here, and '{text}' is a pattern")
-    return "str_contains", f"contains({column}, {literal(text)})", f"contains '{text}'"
-
-
-def _starts(column: str, statistics: Mapping[str, Any]) -> _Compiled:
-    text = str(statistics["string"])
-    return "str_startswith", f"startswith({column}, {literal(text)})", f"begins with '{text}'"
-
-
-def _ends(column: str, statistics: Mapping[str, Any]) -> _Compiled:
-    text = str(statistics["string"])
-    return "str_endswith", f"endswith({column}, {literal(text)})", f"ends with '{text}'"
-
-
-def _length(column: str, statistics: Mapping[str, Any]) -> _Compiled:
-    bounds = [("min_value", ">="), ("max_value", "<="), ("exact_value", "=")]
-    parts = [
-        f"char_length({column}) {operator} {statistics[bound]}"
-        for bound, operator in bounds
-        if statistics.get(bound) is not None
+def _length(column: _Column, statistics: _Statistics) -> tuple[str, str]:
+    exact = statistics.get("exact_value")
+    bounds = [
+        ("=", "exactly", exact),
+        # Pandera looks at no other bound where it has an exact one.
+        (">=", "at least", statistics.get("min_value") if exact is None else None),
+        ("<=", "at most", statistics.get("max_value") if exact is None else None),
     ]
-    predicate = " and ".join(parts)
-    return "str_length", predicate, predicate.replace(f"char_length({column})", "length")
+    given = [(operator, words, bound) for operator, words, bound in bounds if bound is not None]
+    if not given or not all(isinstance(bound, int) for *_, bound in given):
+        raise ContractError("takes whole numbers: min_value, max_value or exact_value")
+    return (
+        " and ".join(
+            f"char_length({column.sql}) {operator} {bound}" for operator, _, bound in given
+        ),
+        f"has {' and '.join(f'{words} {bound}' for _, words, bound in given)} characters",
+    )
 
 
-_COMPILERS: Mapping[str, Callable[[str, Mapping[str, Any]], _Compiled]] = {
-    "equal_to": _comparison("eq", "=", "value"),
-    "not_equal_to": _comparison("ne", "<>", "value"),
-    "greater_than": _comparison("gt", ">", "min_value"),
-    "greater_than_or_equal_to": _comparison("ge", ">=", "min_value"),
-    "less_than": _comparison("lt", "<", "max_value"),
-    "less_than_or_equal_to": _comparison("le", "<=", "max_value"),
-    "in_range": _in_range,
-    "isin": _membership("isin", "allowed_values", "in"),
-    "notin": _membership("notin", "forbidden_values", "not in"),
-    "str_matches": _matches,
-    "str_contains": _contains,
-    "str_startswith": _starts,
-    "str_endswith": _ends,
-    "str_length": _length,
+def _said(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+_COMPILERS: Mapping[str, tuple[str, _Compiler]] = {
+    "equal_to": ("eq", _comparison("=", "value", "is")),
+    "not_equal_to": ("ne", _comparison("<>", "value", "is not")),
+    "greater_than": ("gt", _comparison(">", "min_value", "is above")),
+    "greater_than_or_equal_to": ("ge", _comparison(">=", "min_value", "is at least")),
+    "less_than": ("lt", _comparison("<", "max_value", "is below")),
+    "less_than_or_equal_to": ("le", _comparison("<=", "max_value", "is at most")),
+    "in_range": ("in_range", _in_range),
+    "isin": ("isin", _membership("in", "allowed_values", "is one of")),
+    "notin": ("notin", _membership("not in", "forbidden_values", "is none of")),
+    "str_matches": ("str_matches", _pattern("matches", whole=True)),
+    "str_contains": ("str_contains", _pattern("contains", whole=False)),
+    "str_startswith": ("str_startswith", _edge("startswith", "begins with")),
+    "str_endswith": ("str_endswith", _edge("endswith", "ends with")),
+    "str_length": ("str_length", _length),
 }
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | Decimal):
-        return str(value)
-    if isinstance(value, float):
-        return f"cast({value!r} as double)"
-    if isinstance(value, str):
-        return literal(value)
-    if isinstance(value, datetime):
-        return f"timestamp'{value.isoformat(sep=' ')}'"
-    if isinstance(value, date):
-        return f"date'{value.isoformat()}'"
-    raise ContractError(f"the value {value!r} cannot be written in SQL")
+"""By Pandera's name of the check: the name that `Field` takes, and what compiles it."""

@@ -5,11 +5,9 @@ SQL (`checks`), its JSON Schema (`json_schema`), masking (`masking`), Dagster de
 """
 
 import inspect
-import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from typing import Any, Union, get_args, get_origin
 
@@ -46,6 +44,7 @@ __all__ = [
     "contract_fields",
     "days",
     "describe",
+    "description",
     "glossary",
     "hours",
     "keys",
@@ -57,8 +56,6 @@ __all__ = [
     "table_metadata",
 ]
 
-_OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
-
 
 class Contract(pandera.DataFrameModel):
     """Base of all contracts. A contract that cannot be used is refused where it is defined.
@@ -69,7 +66,10 @@ class Contract(pandera.DataFrameModel):
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        _refuse_unknown_settings(cls)
+        # Imported here: it reads contracts, and each contract proves that it can be read.
+        from aquifer.contract_rules import refuse_settings, refuse_unusable
+
+        refuse_settings(cls)
         for name, annotation in inspect.get_annotations(cls, eval_str=True).items():
             column_type, nullable = _resolve(cls, name, annotation)
             cls.__annotations__[name] = column_type.polars
@@ -82,7 +82,7 @@ class Contract(pandera.DataFrameModel):
             field.nullable = nullable
             field.nullable_explicit = True
         super().__init_subclass__(**kwargs)
-        _refuse_unusable(cls)
+        refuse_unusable(cls)
 
 
 @dataclass(frozen=True)
@@ -187,12 +187,12 @@ def describe(contract: type[Contract]) -> str:
     return f"{text}\n\nGrain: {table_metadata(contract).grain}."
 
 
+description = describe
+
+
 def spark_ddl(contract: type[Contract]) -> str:
     """The columns as Spark SQL DDL."""
-    return ", ".join(
-        f"`{field.name}` {field.spark_type}{'' if field.nullable else ' not null'}"
-        for field in contract_fields(contract)
-    )
+    return ", ".join(f"`{field.name}` {field.spark_type}" for field in contract_fields(contract))
 
 
 def arrow_schema(contract: type[Contract]) -> pa.Schema:
@@ -244,56 +244,3 @@ def _resolve(cls: type, name: str, annotation: Any) -> tuple[ColumnType, bool]:
             f"{cls.__name__}.{name}: names with a leading _ are the platform's; use another"
         )
     return COLUMN_TYPES[annotation], nullable
-
-
-def _refuse_unknown_settings(cls: type[Contract]) -> None:
-    config = cls.__dict__.get("Config")
-    for name in vars(config) if config else ():
-        if not name.startswith("_") and name != "metadata":
-            raise ContractError(
-                f"{cls.__name__}.Config sets '{name}', which no table keeps; "
-                "set only `metadata = table(...)`"
-            )
-
-
-def _refuse_unusable(contract: type[Contract]) -> None:
-    # Imported here: both read contracts, and each contract proves that they can read it.
-    from aquifer.checks import compile_checks
-    from aquifer.masking import MASKS
-
-    fields = contract_fields(contract)
-    problems = list(_problems(table_metadata(contract), {f.name: f for f in fields}))
-    if not inspect.cleandoc(contract.__dict__.get("__doc__") or ""):
-        problems.append("it has no docstring, which is the table's description")
-    for field in fields:
-        if field.is_key and field.nullable:
-            problems.append(f"{field.name} is a key and cannot be null; leave out `| None`")
-        if field.mask and field.mask not in MASKS:
-            known = ", ".join(MASKS)
-            problems.append(f"{field.name} has the unknown mask '{field.mask}'; use one of {known}")
-    if len({field.name.casefold() for field in fields}) < len(fields):
-        problems.append("two columns differ only in upper and lower case; Spark sees one")
-    if problems:
-        raise ContractError(f"{contract.__name__}: {'; '.join(problems)}")
-    compile_checks(contract)
-
-
-def _problems(metadata: TableMetadata, fields: Mapping[str, ContractField]) -> list[str]:
-    problems = []
-    if not _OWNER.fullmatch(metadata.owner):
-        problems.append(f"owner is '{metadata.owner}'; write 'team:<name>' or an e-mail address")
-    if not metadata.grain.strip():
-        problems.append("grain is missing; say what one row is")
-    if metadata.fresh_within <= timedelta(0):
-        problems.append("fresh_within is missing; write it as hours(26) or days(7)")
-    if not 0 <= metadata.quarantine_share <= 1:
-        problems.append(f"quarantine_share is {metadata.quarantine_share}; write a share, 0 to 1")
-    for column in metadata.cluster_by:
-        if column not in fields:
-            problems.append(f"cluster_by names the column '{column}', which it does not have")
-    partition = metadata.partition_by
-    if partition and (
-        partition not in fields or fields[partition].spark_type not in {"timestamp", "date"}
-    ):
-        problems.append(f"partition_by names '{partition}', no Timestamp or Date column of it")
-    return problems

@@ -1,5 +1,6 @@
 """Asset definitions of gold: dbt's models and tests as Dagster's assets and checks."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from dagster import (
     AssetSpec,
     AutomationCondition,
     BackfillPolicy,
+    BetaWarning,
     DataVersion,
     Failure,
     MetadataValue,
@@ -28,6 +30,9 @@ from aquifer.gold_lineage import query_lineage
 from aquifer.masking import sample_markdown
 from aquifer.runtime import Runtime
 from aquifer.specs import asset_key, column_lineage, table_spec
+
+# The data version of an output is in beta; without it no number could be traced to its version.
+warnings.filterwarnings("ignore", message=".*data_version.*", category=BetaWarning)
 
 Events = Iterator[Output[Any] | AssetCheckResult | AssetObservation]
 

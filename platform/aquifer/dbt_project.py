@@ -63,7 +63,8 @@ class DbtProject:
         target = self.target / "runs" / uuid4().hex
         command = [
             *arguments,
-            "--quiet",
+            "--log-level",
+            "none",
             "--vars",
             json.dumps(variables),
             *self._places(target),
@@ -100,7 +101,7 @@ class DbtProject:
 
         self.target.mkdir(parents=True, exist_ok=True)
         scratch = self.target / f"parse-{uuid4().hex}"
-        result = dbtRunner().invoke(["parse", "--quiet", *self._places(scratch)])
+        result = dbtRunner().invoke(["parse", "--log-level", "none", *self._places(scratch)])
         if not result.success:
             raise DbtError(f"dbt cannot parse {self.folder}: {result.exception}")
         # Renamed into place, the manifest last: other processes see both whole, or neither.

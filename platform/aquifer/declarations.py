@@ -46,6 +46,7 @@ class TableMetadata:
         cluster_by: columns that queries filter on; maintenance sorts the files by them.
         rules: predicates over several columns, by name; Spark SQL that is not false for good rows.
         quarantine_share: the share of refused rows of a large batch above which it fails, 0 to 1.
+        versions_of: the natural key, if the rows are its versions over time (SCD2).
     """
 
     owner: str
@@ -56,6 +57,7 @@ class TableMetadata:
     cluster_by: tuple[str, ...] = ()
     rules: Mapping[str, str] = field(default_factory=dict)
     quarantine_share: float = 0.02
+    versions_of: str | None = None
 
 
 def table(
@@ -68,6 +70,7 @@ def table(
     cluster_by: Iterable[str] = (),
     rules: Mapping[str, str] | None = None,
     quarantine_share: float = 0.02,
+    versions_of: str | None = None,
 ) -> dict[str, Any]:
     """The value of `Config.metadata`; see `TableMetadata`.
 
@@ -83,6 +86,7 @@ def table(
             tuple(cluster_by),
             dict(rules or {}),
             quarantine_share,
+            versions_of,
         )
     }
 

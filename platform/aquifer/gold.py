@@ -45,6 +45,17 @@ class Gold:
             if node["resource_type"] == "model" and not _ephemeral(node)
         }
 
+    @cached_property
+    def tests(self) -> Mapping[str, Sequence[str]]:
+        """The names of each table's data tests."""
+        tests: dict[str, list[str]] = {name: [] for name in self.contracts}
+        for node in self.project.manifest["nodes"].values():
+            if node["resource_type"] == "test":
+                attached = node.get("attached_node") or ""
+                named = node["config"]["meta"].get("dagster", {}).get("ref", {}).get("name")
+                tests[f"gold.{named or attached.rpartition('.')[2]}"].append(node["name"])
+        return tests
+
     def build(
         self,
         runtime: Runtime,
@@ -78,8 +89,12 @@ class Gold:
                     "--exclude-resource-type",
                     "unit_test",
                     *(["--full-refresh"] if full_refresh else []),
+                    # Of the tests only those of these tables, not all that touch them.
+                    "--indirect-selection",
+                    "empty",
                     "--select",
                     *(name.split(".")[1] for name in tables),
+                    *(test for name in tables for test in self.tests[name]),
                 ],
                 {
                     **(variables or {}),

@@ -1,6 +1,8 @@
 """The landing folder: which files have landed whole."""
 
+import filecmp
 import hashlib
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,6 +74,30 @@ class LandingFolder:
             if path.name.endswith(SUFFIXES) and not path.name.startswith(".") and path.is_file()
         ]
         return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def deliver(source: Path, landing: Path) -> int:
+    """Deliver files of one folder into the landing folder, each under its name at once whole.
+
+    A file that is there already with the same content is left alone. Returns how many were new.
+    """
+    delivered = 0
+    try:
+        landing.mkdir(parents=True, exist_ok=True)
+        for path in LandingFolder(source)._paths():
+            target = landing / path.name
+            if target.exists() and filecmp.cmp(path, target, shallow=False):
+                continue
+            part = target.with_name(f"{target.name}.part")
+            shutil.copy2(path, part)
+            part.replace(target)
+            delivered += 1
+    except OSError as error:
+        raise SettingError(
+            f"cannot deliver to {landing}: {error.strerror}; set AQUIFER_HOME to a folder "
+            "you may write, on a disk with room"
+        ) from error
+    return delivered
 
 
 def _identity(path: Path) -> str:

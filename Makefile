@@ -1,0 +1,65 @@
+# The commands that people and scripts rely on. Only git, make and Python are needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= data/online-retail
+export PYTHONUTF8 := 1
+
+.PHONY: demo up test lint fix lock benchmarks clean
+
+demo: $(VENV)/.installed
+	"$(BIN)/aquifer" demo --data "$(DATA)"
+
+up: $(VENV)/.installed
+	"$(BIN)/aquifer" up
+
+test: $(VENV)/.tested lint
+	"$(BIN)/python" -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/.tested
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy" platform/aquifer
+	PYTHONPATH=platform:. "$(BIN)/lint-imports"
+	"$(BIN)/aquifer" dbt-properties --check
+	"$(BIN)/sqlfluff" lint --processes 2 dbt_project/models dbt_project/tests
+
+fix: $(VENV)/.tested
+	"$(BIN)/ruff" check --fix .
+	"$(BIN)/ruff" format .
+	"$(BIN)/aquifer" dbt-properties
+	"$(BIN)/sqlfluff" fix dbt_project/models
+
+# After a change of pyproject.toml.
+lock: $(VENV)/.created
+	"$(BIN)/python" -m pip install --quiet uv
+	"$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	"$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --group dev pyproject.toml -o requirements-dev.lock
+
+benchmarks: $(VENV)/.tested
+	"$(BIN)/python" benchmarks/main_job.py
+	"$(BIN)/python" benchmarks/one_more_day.py
+	"$(BIN)/python" benchmarks/query.py
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	    || { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' \
+	    || { echo "Python has no venv module; on Debian: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.created requirements.lock pyproject.toml
+	@echo "Installing the packages: about 650 MB to download, 1.6 GB installed."
+	"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements.lock
+	"$(BIN)/python" -m pip install --quiet --no-deps --editable .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed requirements-dev.lock
+	"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements-dev.lock
+	touch $@
+
+clean:
+	rm -rf $(VENV)

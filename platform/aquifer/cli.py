@@ -1,0 +1,204 @@
+"""The `aquifer` command.
+
+Belongs here: arguments, what is printed, exit codes (0 fine, 1 the platform says no, 2 wrong
+arguments). Does not: the work itself. The domain is found by the project's entry points, so that the
+mechanism imports nothing of it.
+"""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import suppress
+from decimal import Decimal
+from enum import StrEnum
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from aquifer.errors import AquiferError, SettingError
+
+PROJECT = Path(__file__).parents[2]
+
+app = typer.Typer(
+    help="A retail data and AI platform as one Dagster asset graph.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+@app.command()
+def demo(
+    data: Annotated[Path, typer.Option(help="Folder of daily CSV files of invoice lines.")],
+) -> None:
+    """Deliver the files, run the main job on them and print what came of it."""
+    from dagster import DagsterInstance
+
+    from aquifer import foreground
+    from aquifer.landing import LandingFolder, deliver
+
+    started = time.monotonic()
+    LandingFolder(data).check()
+    environment = _plugin("environment")
+    home = environment.home()
+    os.environ["DAGSTER_HOME"] = str(foreground.dagster_home(home, PROJECT / "dagster.yaml"))
+    with foreground.alone(home), DagsterInstance.get() as instance:
+        delivered = deliver(data, environment.landing_folder())
+        print(f"{delivered} files delivered to {environment.landing_folder()}")
+        foreground.close_dead_runs(instance)
+        definitions, jobs = _plugin("definitions"), _plugin("jobs")
+        outcome = foreground.Outcome()
+        foreground.run_job(definitions.resolve_job_def("main"), instance, outcome, {})
+        days = jobs.touched_days(definitions.resources["lake"])
+        if outcome.ok and days:
+            snapshots = definitions.resolve_job_def("snapshots")
+            tags = dict(jobs.snapshot_request(*days).tags)
+            foreground.run_job(snapshots, instance, outcome, tags)
+        _summarise(definitions.resources["lake"].lake, outcome, time.monotonic() - started)
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the UI; a free one if it is taken.")] = 3000,
+) -> None:
+    """Start the Dagster UI and the daemon, sensors on, until Ctrl-C."""
+    from aquifer import foreground
+
+    home = _plugin("environment").home()
+    environment = {**os.environ, "DAGSTER_HOME": str(foreground.dagster_home(home, PROJECT / "dagster.yaml"))}
+    port = _free(port)
+    print(f"Dagster is at http://127.0.0.1:{port} in a moment; Ctrl-C ends it.", flush=True)
+    command = ["dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
+    command[0] = str(Path(sys.executable).parent / "dagster")
+    server = subprocess.Popen(command, cwd=PROJECT, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    while server.poll() is None:
+        with suppress(KeyboardInterrupt):
+            server.wait()
+    raise typer.Exit(0 if server.returncode in (0, -signal.SIGINT, -signal.SIGTERM) else 1)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SQL statement over bronze.*, silver.*, gold.*.")],
+    format: Annotated[Format, typer.Option(help="How the result is printed.")] = Format.table,
+) -> None:
+    """Query the lake."""
+    from aquifer.query import Queries, plain
+
+    result = Queries(_plugin("environment").resources()["lake"].lake).run(sql)
+    if format is Format.json:
+        rows = [plain(row, _number) for row in result.to_pylist()]
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    texts = [list(plain(row, str).values()) for row in result.to_pylist()]
+    if format is Format.csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerows([result.column_names, *texts])
+        return
+    table = Table(*result.column_names)
+    for row in texts:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+@app.command()
+def dbt_properties(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it is current.")] = False,
+) -> None:
+    """Write dbt's sources and properties from the contracts."""
+    from aquifer.dbt_properties import properties
+
+    tables = _plugin("tables")
+    path = PROJECT / "dbt_project" / "models" / "properties.yml"
+    wanted = properties({t.name: t.contract for t in tables.silver}, tables.gold.contracts)
+    current = path.read_text(encoding="utf-8") if path.exists() else ""
+    if check and wanted != current:
+        raise SettingError(f"{path.name} is not current; run `aquifer dbt-properties`")
+    if not check:
+        path.write_text(wanted, encoding="utf-8")
+
+
+def main() -> None:
+    """Run the command; what a person can mend is one line on standard error, and exit code 1."""
+    from dagster import BetaWarning, PreviewWarning
+
+    warnings.filterwarnings("ignore", category=BetaWarning)
+    warnings.filterwarnings("ignore", category=PreviewWarning)
+    try:
+        app()
+    except AquiferError as error:
+        print(f"aquifer: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _plugin(name: str) -> Any:
+    (found,) = entry_points(group="aquifer", name=name)
+    return found.load()
+
+
+def _free(port: int) -> int:
+    for candidate in (port, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+            taken: int = probe.getsockname()[1]
+            return taken
+    raise SettingError("no port of 127.0.0.1 is free; close a server and try again")
+
+
+def _number(value: Decimal) -> float | int | str:
+    number = float(value)
+    if Decimal(repr(number)) != value:
+        return str(value)
+    return int(value) if value == value.to_integral_value() else number
+
+
+def _summarise(lake: Any, outcome: Any, seconds: float) -> None:
+    from aquifer.query import Queries
+
+    queries = Queries(lake)
+    table = Table("table", "rows", title="The lake")
+    table.columns[1].justify = "right"
+    for name in lake.names():
+        rows = queries.run(f"select count(*) as n from {name}")["n"][0].as_py()
+        if rows or not name.endswith("_quarantine"):
+            table.add_row(name, f"{rows:,}")
+    console = Console(width=None if sys.stdout.isatty() else min(shutil.get_terminal_size().columns, 120))
+    console.print(table)
+    console.print(
+        f"checks: {outcome.passed} passed, {len(outcome.warned)} warned, {len(outcome.failed)} failed"
+    )
+    for name, rows in sorted(outcome.reasons.items()):
+        console.print(f"  quarantined: {name}: {rows:,} rows")
+    for name in outcome.failed:
+        console.print(f"  failed: {name}")
+    for failure in outcome.failures:
+        console.print(f"  failed: {failure}", markup=False)
+    console.print(f"{seconds:.1f} s; look at it with `make up`")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Runs in the foreground: jobs on the real Dagster instance, with progress, without the daemon."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, JobDefinition, RunsFilter
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run_iterator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from aquifer.errors import SettingError
+from aquifer.lease import FileLeases
+
+FOREGROUND = "aquifer/foreground"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class Outcome:
+    """What runs in the foreground came to."""
+
+    failures: list[str] = field(default_factory=list)
+    passed: int = 0
+    warned: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """Checks that failed with severity ERROR."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Refused rows, by table and reason."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures and not self.failed
+
+
+def dagster_home(home: Path, template: Path) -> Path:
+    """The Dagster home under AQUIFER_HOME, with the project's dagster.yaml."""
+    folder = home / "dagster"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(template, folder / "dagster.yaml")
+    except OSError as error:
+        raise SettingError(
+            f"cannot write {folder}: {error.strerror}; set AQUIFER_HOME to a folder you may write"
+        ) from error
+    return folder
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Be the only foreground run; the kernel lets the next one go when this one dies."""
+    with FileLeases(home / "leases").hold(["foreground"]):
+        yield
+
+
+def close_dead_runs(instance: DagsterInstance) -> None:
+    """Mark runs of foreground processes that were killed as failed. Call it when `alone`."""
+    open_ = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.NOT_STARTED]
+    for run in instance.get_runs(RunsFilter(tags={FOREGROUND: "true"}, statuses=open_)):
+        instance.report_run_failed(run, "Its process ended before the run did.")
+
+
+def run_job(
+    job: JobDefinition, instance: DagsterInstance, outcome: Outcome, tags: Mapping[str, str]
+) -> None:
+    """Run a job to its end in this process, adding to the outcome."""
+    run = instance.create_run_for_job(
+        job_def=job, run_config=QUIET, tags={FOREGROUND: "true", **tags}
+    )
+    with Progress(
+        TextColumn("{task.description:<32}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        bar = progress.add_task(job.name, total=len(job.nodes))
+        for event in execute_run_iterator(InMemoryJob(job), run, instance):
+            if event.event_type == DagsterEventType.STEP_START:
+                progress.update(bar, description=f"{job.name}: {event.step_key}")
+            elif event.event_type in (
+                DagsterEventType.STEP_SUCCESS,
+                DagsterEventType.STEP_FAILURE,
+                DagsterEventType.STEP_SKIPPED,
+            ):
+                progress.advance(bar)
+            _note(event, outcome)
+        progress.update(bar, description=job.name)
+
+
+def _note(event: DagsterEvent, outcome: Outcome) -> None:
+    if event.event_type == DagsterEventType.STEP_FAILURE:
+        outcome.failures.append(f"{event.step_key}: {_reason(event)}")
+    elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+        evaluation = event.asset_check_evaluation_data
+        name = f"{evaluation.asset_key.to_user_string()} {evaluation.check_name}"
+        if evaluation.passed:
+            outcome.passed += 1
+        elif evaluation.severity == AssetCheckSeverity.WARN:
+            outcome.warned.append(name)
+            rows = evaluation.metadata["rows refused"].value
+            outcome.reasons[name] = outcome.reasons.get(name, 0) + int(rows)
+        else:
+            outcome.failed.append(name)
+
+
+def _reason(event: DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip().splitlines()[0] if error else "it failed"
