@@ -53,12 +53,12 @@ $(VENV)/.created:
 
 $(VENV)/.installed: $(VENV)/.created requirements.lock pyproject.toml
 	@echo "Installing the packages: about 650 MB to download, 1.6 GB installed."
-	"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements.lock
+	"$(BIN)/python" -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	"$(BIN)/python" -m pip install --quiet --no-deps --editable .
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed requirements-dev.lock
-	"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements-dev.lock
+	"$(BIN)/python" -m pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	touch $@
 
 clean:
