@@ -2,7 +2,7 @@
 
 from aquifer.assets import bronze_asset, silver_asset
 from aquifer.dbt_assets import gold_assets
-from dagster import DailyPartitionsDefinition, Definitions
+from dagster import DailyPartitionsDefinition, Definitions, in_process_executor
 from resources.environment import resources
 
 from assets import jobs, sources, tables
@@ -24,5 +24,7 @@ defs = Definitions(
     jobs=jobs.jobs,
     schedules=jobs.schedules,
     sensors=jobs.sensors,
+    # The engine is what runs in parallel; a process a step would cost seconds each.
+    executor=in_process_executor,
     resources=resources(),
 )

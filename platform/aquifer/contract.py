@@ -81,7 +81,7 @@ class Contract(pandera.DataFrameModel):
             # Pandera reads `| None` as a column that may be absent; here it is a value that may be.
             field.nullable = nullable
             field.nullable_explicit = True
-        super().__init_subclass__(**kwargs)
+        super().__init_subclass__(**kwargs)  # type: ignore[no-untyped-call]
         refuse_unusable(cls)
 
 

@@ -5,6 +5,7 @@ Belongs here: refusing a contract, with every reason at once. Does not: reading 
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -39,7 +40,10 @@ def refuse_unusable(contract: type[Contract]) -> None:
     ]
     if problems:
         raise ContractError(f"{contract.__name__}: {'; '.join(problems)}")
-    compile_checks(contract)
+    names = Counter(check.name for check in compile_checks(contract))
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ContractError(f"{contract.__name__}: two checks are called '{twice[0]}'; rename one")
 
 
 def _of_description(contract: type[Contract]) -> Iterator[str]:

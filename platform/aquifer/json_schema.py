@@ -34,8 +34,8 @@ _KEYWORDS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 def json_schema(contract: type[Contract]) -> dict[str, Any]:
     """One row as an object, in JSON Schema (draft 2020-12).
 
-    Stricter is only the contract: checks without a JSON Schema keyword are left out. Unknown
-    properties are allowed, as a source may add columns.
+    The contract is at least as strict: checks that JSON Schema has no keyword for are left out.
+    Unknown properties are allowed, as a source may add columns.
     """
     fields = contract_fields(contract)
     return {

