@@ -1,11 +1,11 @@
 """What the platform consists of: every table, what runs it and when, and where the world is."""
 
+from dagster import DailyPartitionsDefinition, Definitions, in_process_executor
+
 from aquifer.assets import bronze_asset, silver_asset
 from aquifer.dbt_assets import gold_assets
-from dagster import DailyPartitionsDefinition, Definitions, in_process_executor
-from resources.environment import resources
-
 from assets import jobs, sources, tables
+from resources.environment import resources
 
 defs = Definitions(
     assets=[

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import date
 
-from aquifer.maintenance import maintenance_job
 from dagster import (
     AssetSelection,
     AutomationConditionSensorDefinition,
@@ -16,14 +15,17 @@ from dagster import (
     define_asset_job,
     sensor,
 )
+
+from aquifer.lake import NOTHING, SEQUENCE
+from aquifer.maintenance import maintenance_job
+from assets import tables
 from resources.lake import LakeResource
 from resources.sources import LandingResource
-
-from assets import tables
 
 FIRST_DAY = date(2010, 12, 1)
 """The first day of which a stock snapshot is kept."""
 
+MOVEMENTS, SNAPSHOT = "silver.stock_movements", "gold.fct_inventory"
 RUNNING = DefaultSensorStatus.RUNNING
 
 SNAPSHOTS = AssetSelection.assets(["gold", "fct_inventory"])
@@ -113,19 +115,25 @@ def moved_stock(
 
 def touched_days(lake: LakeResource) -> tuple[date, date] | None:
     """The first and last day whose snapshot is out of date, or None."""
-    movements, snapshot = "silver.stock_movements", "gold.fct_inventory"
-    if not lake.lake.exists(movements):
+    return _days(lake, since=lake.lake.progress(SNAPSHOT, MOVEMENTS))
+
+
+def all_days(lake: LakeResource) -> tuple[date, date] | None:
+    """The first and last day that there is a snapshot of, or None."""
+    return _days(lake, since=NOTHING)
+
+
+def _days(lake: LakeResource, since: int) -> tuple[date, date] | None:
+    if not lake.lake.exists(MOVEMENTS):
         return None
-    done = lake.lake.progress(snapshot, movements)
-    rows = lake.lake.table(movements).to_pyarrow_table(
-        columns=["moved_at"], filters=[("_seq", ">", done)]
+    rows = lake.lake.table(MOVEMENTS).to_pyarrow_table(
+        columns=["moved_at"], filters=[(SEQUENCE, ">", since)]
     )
     if not len(rows):
         return None
-    everything = lake.lake.read(movements, ["moved_at"])["moved_at"].to_pylist()
+    last = max(lake.lake.read(MOVEMENTS, ["moved_at"])["moved_at"].to_pylist()).date()
     first = max(min(rows["moved_at"].to_pylist()).date(), FIRST_DAY)
-    return first, max(max(everything).date(), first)
-
+    return first, max(last, first)
 
 
 def snapshot_request(first: date, last: date) -> RunRequest:

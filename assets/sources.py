@@ -6,8 +6,9 @@ The order and rewards databases are simulated here, so materialising them lets t
 from collections.abc import Iterator
 from typing import Any
 
-from aquifer.specs import asset_key
 from dagster import AssetExecutionContext, AssetSpec, MaterializeResult, multi_asset
+
+from aquifer.specs import asset_key
 
 INVOICE_FILES = AssetSpec(
     asset_key("source.invoice_files"),

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import assets.bronze
+import assets.gold
+import assets.silver
 from aquifer import catalogue
 from aquifer.bronze import BronzeTable
 from aquifer.contract import Contract, table_metadata
@@ -9,10 +12,6 @@ from aquifer.dbt_project import DbtProject
 from aquifer.gold import Gold
 from aquifer.silver import SilverTable
 from resources.environment import home
-
-import assets.bronze
-import assets.gold
-import assets.silver
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 

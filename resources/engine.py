@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from aquifer.engine import register
-from aquifer.errors import SettingError
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
 
+from aquifer.engine import register
+from aquifer.errors import SettingError
 from resources.lake import LakeResource
 
 SESSION_SETTINGS = {"spark.sql.session.timeZone": "UTC"}

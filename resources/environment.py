@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aquifer.errors import SettingError
 from dagster_deltalake.config import AzureConfig, LocalConfig
 
+from aquifer.errors import SettingError
 from resources.engine import EngineResource
 from resources.lake import LakeResource
 from resources.sources import (

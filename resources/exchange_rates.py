@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import requests
-from aquifer.errors import SourceError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from aquifer.errors import SourceError
 from resources.rewards_database import RewardsExtracts
 
 ATTEMPTS = Retry(

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from aquifer.lake import Lake
-from aquifer.lease import FileLeases
 from dagster import ConfigurableResource
 from dagster_deltalake.config import AzureConfig, GcsConfig, LocalConfig, S3Config
 from pydantic import Field
+
+from aquifer.lake import Lake
+from aquifer.lease import FileLeases
 
 
 class LakeResource(ConfigurableResource):  # type: ignore[type-arg]

@@ -39,6 +39,9 @@ TABLES: Mapping[str, Sequence[str]] = {
 }
 """Each table's columns; the first is the key. Money is text, exact; times are ISO text in UTC."""
 
+CAPTURED = (("c", "insert", "new"), ("u", "update", "new"), ("d", "delete", "old"))
+"""Debezium's name of a change, SQL's, and the row that has its key."""
+
 OUTBOX = """
 create table if not exists clock (ts_us integer not null);
 insert into clock select 0 where not exists (select 1 from clock);
@@ -82,7 +85,11 @@ def create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(
             f"create table if not exists {table} ({columns[0]} primary key, {listed})"
         )
-        for op, event, row in (("c", "insert", "new"), ("u", "update", "new"), ("d", "delete", "old")):
+        for op, event, row in (
+            ("c", "insert", "new"),
+            ("u", "update", "new"),
+            ("d", "delete", "old"),
+        ):
             connection.execute(_trigger(table, columns, op, event, row))
 
 

@@ -31,9 +31,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(
             f"create table if not exists {table} ({columns[0]} primary key, {listed})"
         )
-        connection.execute(
-            f"create index if not exists {table}_recorded on {table} (recorded_at)"
-        )
+        connection.execute(f"create index if not exists {table}_recorded on {table} (recorded_at)")
 
 
 @dataclass(frozen=True)

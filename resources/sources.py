@@ -1,12 +1,12 @@
-"""The source systems as Dagster resources; `reading()` gives each in the shape that bronze takes."""
+"""The source systems as Dagster resources; `reading()` gives each as bronze takes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aquifer.landing import LandingFolder
 from dagster import ConfigurableResource
 
+from aquifer.landing import LandingFolder
 from resources.exchange_rates import ExchangeRates
 from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts

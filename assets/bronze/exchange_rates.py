@@ -12,7 +12,9 @@ class ExchangeRateExtracted(Contract):
     rate: str | None = Field(description="units of the currency for one GBP")
 
     class Config:
-        metadata = table(owner="team:finance", grain="an extracted state of a row", fresh_within=hours(26))
+        metadata = table(
+            owner="team:finance", grain="an extracted state of a row", fresh_within=hours(26)
+        )
 
 
 exchange_rates = ExtractTable(

@@ -15,7 +15,9 @@ class PointsEntryExtracted(Contract):
     recorded_at: str | None = Field(description="when the database recorded the row; the watermark")
 
     class Config:
-        metadata = table(owner="team:loyalty", grain="an extracted state of a row", fresh_within=hours(26))
+        metadata = table(
+            owner="team:loyalty", grain="an extracted state of a row", fresh_within=hours(26)
+        )
 
 
 points_ledger = ExtractTable(

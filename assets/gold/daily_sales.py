@@ -19,4 +19,6 @@ class DailySales(Contract):
     revenue_eur: Money | None
 
     class Config:
-        metadata = table(owner="team:sales", grain="a day of a country and channel", fresh_within=hours(26))
+        metadata = table(
+            owner="team:sales", grain="a day of a country and channel", fresh_within=hours(26)
+        )

@@ -18,4 +18,9 @@ class DimCustomer(Contract):
     is_deleted: bool
 
     class Config:
-        metadata = table(owner="team:sales", grain="a version of a customer", fresh_within=hours(26), versions_of="customer_id")
+        metadata = table(
+            owner="team:sales",
+            grain="a version of a customer",
+            fresh_within=hours(26),
+            versions_of="customer_id",
+        )

@@ -15,4 +15,9 @@ class DimGeography(Contract):
     is_deleted: bool
 
     class Config:
-        metadata = table(owner="team:sales", grain="a version of a country", fresh_within=hours(26), versions_of="country")
+        metadata = table(
+            owner="team:sales",
+            grain="a version of a country",
+            fresh_within=hours(26),
+            versions_of="country",
+        )

@@ -17,4 +17,9 @@ class DimStore(Contract):
     is_deleted: bool
 
     class Config:
-        metadata = table(owner="team:stores", grain="a version of a store", fresh_within=hours(26), versions_of="store_id")
+        metadata = table(
+            owner="team:stores",
+            grain="a version of a store",
+            fresh_within=hours(26),
+            versions_of="store_id",
+        )

@@ -15,4 +15,6 @@ class FctInventory(Contract):
     on_hand: int = Field(description="pieces; negative where more left than came")
 
     class Config:
-        metadata = table(owner="team:stores", grain="a product in a store on a day", fresh_within=hours(26))
+        metadata = table(
+            owner="team:stores", grain="a product in a store on a day", fresh_within=hours(26)
+        )

@@ -7,9 +7,7 @@ class FctOrders(Contract):
     """One order with the instants of its milestones; it is updated as the order moves on."""
 
     order_id: str = Key()
-    status: str = Field(
-        isin=["placed", "paid", "shipped", "delivered", "cancelled"]
-    )
+    status: str = Field(isin=["placed", "paid", "shipped", "delivered", "cancelled"])
     customer_key: str = Field(metadata=references("gold.dim_customer.customer_key"))
     store_key: str = Field(metadata=references("gold.dim_store.store_key"))
     date_key: int = Field(metadata=references("gold.dim_date.date_key"))

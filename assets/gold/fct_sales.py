@@ -24,4 +24,10 @@ class FctSales(Contract):
     net_amount: Money = Field(description="quantity x unit_price, GBP")
 
     class Config:
-        metadata = table(owner="team:sales", grain="a line of a sale or return", fresh_within=hours(26), partition_by="sold_at", cluster_by=("stock_code", "customer_id"),)
+        metadata = table(
+            owner="team:sales",
+            grain="a line of a sale or return",
+            fresh_within=hours(26),
+            partition_by="sold_at",
+            cluster_by=("stock_code", "customer_id"),
+        )

@@ -14,4 +14,8 @@ class HourlyMetrics(Contract):
     p95_basket: Money | None = Field(ge=0, description="exact, interpolated")
 
     class Config:
-        metadata = table(owner="team:sales", grain="an hour of a country", fresh_within=hours(26))
+        metadata = table(
+            owner="team:sales",
+            grain="an hour of a country",
+            fresh_within=hours(26),
+        )

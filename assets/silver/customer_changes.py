@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
 from aquifer.silver import silver
-
 from assets.bronze.customers import customers as bronze_customers
 
 
@@ -17,7 +16,9 @@ class CustomerChange(Contract):
     is_deleted: bool
 
     class Config:
-        metadata = table(owner="team:orders", grain="a customer at an instant of change", fresh_within=hours(26))
+        metadata = table(
+            owner="team:orders", grain="a customer at an instant of change", fresh_within=hours(26)
+        )
 
 
 @silver(CustomerChange, reads=bronze_customers)

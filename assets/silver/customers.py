@@ -5,7 +5,6 @@ Does not belong here: what they were before (`customer_changes`), their tier (`m
 
 from aquifer.contract import Contract, Field, Key, hours, pii, table
 from aquifer.silver import mirror
-
 from assets.bronze.customers import customers as bronze_customers
 
 

@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Date, Field, Key, Money, hours, table
 from aquifer.silver import silver
-
 from assets.bronze.exchange_rates import exchange_rates as bronze_exchange_rates
 
 
@@ -14,7 +13,11 @@ class ExchangeRate(Contract):
     rate: Money = Field(gt=0, description="units of the currency for one GBP")
 
     class Config:
-        metadata = table(owner="team:finance", grain="a currency on a day", fresh_within=hours(80))
+        metadata = table(
+            owner="team:finance",
+            grain="a currency on a day",
+            fresh_within=hours(80),
+        )
 
 
 @silver(ExchangeRate, reads=bronze_exchange_rates)

@@ -8,7 +8,6 @@ from aquifer.conform import integer, money, timestamp
 from aquifer.contract import Contract, Field, Key, Money, Timestamp, hours, pii, table
 from aquifer.merge import HeldByFiles
 from aquifer.silver import silver
-
 from assets.bronze.invoice_lines import invoice_lines as bronze_invoice_lines
 
 LINE_TYPES = ["adjustment", "service", "return", "write_off", "free", "sale"]

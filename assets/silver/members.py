@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Date, Field, Key, Timestamp, hours, pii, table
 from aquifer.silver import silver
-
 from assets.bronze.members import members as bronze_members
 
 

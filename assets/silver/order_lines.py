@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Field, Key, Money, hours, table
 from aquifer.silver import mirror
-
 from assets.bronze.order_lines import order_lines as bronze_order_lines
 
 

@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
 from aquifer.silver import mirror
-
 from assets.bronze.orders import orders as bronze_orders
 
 
@@ -12,9 +11,7 @@ class Order(Contract):
     order_id: str = Key()
     customer_id: str = Field(str_matches=r"^[0-9]+$", metadata=pii("customer"))
     store_id: str
-    status: str = Field(
-        isin=["placed", "paid", "shipped", "delivered", "cancelled"]
-    )
+    status: str = Field(isin=["placed", "paid", "shipped", "delivered", "cancelled"])
     placed_at: Timestamp
     paid_at: Timestamp | None
     shipped_at: Timestamp | None

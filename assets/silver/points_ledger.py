@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Key, Timestamp, hours, table
 from aquifer.silver import mirror
-
 from assets.bronze.points_ledger import points_ledger as bronze_points_ledger
 
 

@@ -5,7 +5,6 @@ Does not belong here: what a product is called at the till (`gold.dim_product`).
 
 from aquifer.contract import Contract, Field, Key, Money, hours, table
 from aquifer.silver import mirror
-
 from assets.bronze.products import products as bronze_products
 
 

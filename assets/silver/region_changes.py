@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Key, Timestamp, hours, table
 from aquifer.silver import silver
-
 from assets.bronze.regions import regions as bronze_regions
 
 
@@ -15,7 +14,9 @@ class RegionChange(Contract):
     is_deleted: bool
 
     class Config:
-        metadata = table(owner="team:sales", grain="a country at an instant of change", fresh_within=hours(26))
+        metadata = table(
+            owner="team:sales", grain="a country at an instant of change", fresh_within=hours(26)
+        )
 
 
 @silver(RegionChange, reads=bronze_regions)

@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Key, hours, table
 from aquifer.silver import mirror
-
 from assets.bronze.regions import regions as bronze_regions
 
 

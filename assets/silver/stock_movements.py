@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, table
 from aquifer.silver import mirror
-
 from assets.bronze.stock_movements import stock_movements as bronze_stock_movements
 
 

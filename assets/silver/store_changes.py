@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Date, Key, Timestamp, hours, table
 from aquifer.silver import silver
-
 from assets.bronze.stores import stores as bronze_stores
 
 
@@ -18,7 +17,9 @@ class StoreChange(Contract):
     is_deleted: bool
 
     class Config:
-        metadata = table(owner="team:stores", grain="a store at an instant of change", fresh_within=hours(26))
+        metadata = table(
+            owner="team:stores", grain="a store at an instant of change", fresh_within=hours(26)
+        )
 
 
 @silver(StoreChange, reads=bronze_stores)

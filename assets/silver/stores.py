@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Date, Key, hours, table
 from aquifer.silver import mirror
-
 from assets.bronze.stores import stores as bronze_stores
 
 

@@ -2,7 +2,6 @@
 
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, table
 from aquifer.silver import silver
-
 from assets.bronze.tier_history import tier_history as bronze_tier_history
 
 
@@ -13,9 +12,7 @@ class TierChange(Contract):
     member_id: str
     tier: str = Field(isin=["bronze", "silver", "gold", "platinum"])
     changed_at: Timestamp
-    deleted_at: Timestamp | None = Field(
-        description="instant from which the row counts as absent"
-    )
+    deleted_at: Timestamp | None = Field(description="instant from which the row counts as absent")
 
     class Config:
         metadata = table(owner="team:loyalty", grain="a tier change", fresh_within=hours(26))

@@ -13,7 +13,7 @@
 {#- The values of a query's only column as the inside of an SQL list, read when the model runs:
     an engine prunes by literals only. -#}
 {% macro literals(query) -%}
-    {%- set values = run_query(query).columns[0].values() if execute else [] -%}
+    {%- set values = run_query(query).columns[0].values() | reject('none') | list if execute else [] -%}
     {%- for value in values -%}'{{ value }}'{% if not loop.last %}, {% endif %}{%- endfor -%}
     {%- if not values -%}''{%- endif -%}
 {%- endmacro %}

@@ -1,7 +1,7 @@
 """Asset definitions of bronze and silver tables; both run the table's one `advance`."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,9 +41,9 @@ def bronze_asset(table: BronzeTable) -> AssetsDefinition:
         retry_policy=RETRIES,
     )
     def advance(context: AssetExecutionContext) -> MaterializeResult[Any]:
-        with permanent_errors_fail_at_once():
-            with getattr(context.resources, table.resource).reading() as source:
-                advanced = table.advance(context.resources.lake.lake, source)
+        reading = getattr(context.resources, table.resource).reading
+        with permanent_errors_fail_at_once(), reading() as source:
+            advanced = table.advance(context.resources.lake.lake, source)
         return materialization(advanced, lineage=lineage)
 
     return advance

@@ -4,9 +4,7 @@ from datetime import timedelta
 
 from dagster import AutomationCondition, Backoff, FreshnessPolicy, Jitter, RetryPolicy
 
-RETRIES = RetryPolicy(
-    max_retries=3, delay=2, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS
-)
+RETRIES = RetryPolicy(max_retries=3, delay=2, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """For what may pass by itself; an `AquiferError` will not, and fails at once."""
 
 COOL_DOWN = "*/15 * * * *"
@@ -25,7 +23,7 @@ def gone_stale() -> AutomationCondition:  # type: ignore[type-arg]
     stale = AutomationCondition.freshness_warned() | AutomationCondition.freshness_failed()
     again = AutomationCondition.cron_tick_passed(COOL_DOWN)
     return (
-        (stale & (stale.newly_true() | again).since_last_handled())
+        (stale & (stale.newly_true() | again).since_last_handled())  # type: ignore[misc]
         & ~AutomationCondition.in_progress()
     ).with_label("gone stale")
 

@@ -61,9 +61,10 @@ class BronzeTable(ABC):
     def decoded(self, contract: type[Contract]) -> str:
         """SQL over the relation `received`, giving silver one shape for every kind of source.
 
-        Columns: `raw` (a struct of the fields as text), `_position`, `_source`, `_changed_at`,
+        Columns: `raw` (a struct of the fields as text), `_position`, `_source`, `_changed_at` and
         `_order` (which decide between states of one key), `_op` ('d' for a delete), `_raw` (the
-        row as it came, for the quarantine), and those of the kind. `contract` is the silver table's, whose fields are looked for in an event.
+        row as it came, for the quarantine), and those of the kind. `contract` is the silver
+        table's, whose fields are looked for in an event.
         """
 
     def column_of(self, field: str) -> str:
@@ -73,7 +74,9 @@ class BronzeTable(ABC):
     @property
     def schema(self) -> pa.Schema:
         received = arrow_schema(self.contract)
-        return pa.schema([*received, *self.technical, pa.field("_ingested_at", pa.timestamp("us", "UTC"))])
+        return pa.schema(
+            [*received, *self.technical, pa.field("_ingested_at", pa.timestamp("us", "UTC"))]
+        )
 
     def advance(self, lake: Lake, source: Any) -> Advance:
         """Append what is new; a batch is in the table whole or not at all."""

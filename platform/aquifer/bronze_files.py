@@ -69,7 +69,6 @@ class FileTable(BronzeTable):
             raise SourceError("; ".join(unreadable))
 
     def decoded(self, contract: type[Contract]) -> str:
-        columns = ", ".join(f"`{column.name}`" for column in contract_fields(self.contract))
         return (
             f"select named_struct({_struct(self.contract)}) as raw, "
             "concat_ws('#', _file, _delivery, _row) as _position, _file as _source, "

@@ -11,10 +11,9 @@ from typing import Any
 
 from pandera.api.checks import Check
 
-from aquifer.column_types import ColumnType
+from aquifer.column_types import ColumnType, text_literal
 from aquifer.contract import Contract, ContractField, contract_fields, schema_of, table_metadata
 from aquifer.declarations import ROW_CHECKS
-from aquifer.engine import literal
 from aquifer.errors import ContractError
 from aquifer.patterns import portable
 
@@ -111,8 +110,9 @@ class _Column:
         self.type: ColumnType = field.type
         self.sql = f"`{field.name}`"
         if field.spark_type == "double":
-            # A negative NaN sorts below all numbers in Sail, above them in Spark and Polars.
-            self.sql = f"nanvl({self.sql}, cast('NaN' as double))"
+            # One NaN and one zero: in Sail a negative NaN sorts below all numbers, in Spark and
+            # Polars above them, and -0.0 is in no list that has 0.0.
+            self.sql = f"(nanvl({self.sql}, cast('NaN' as double)) + cast(0 as double))"
 
     def value(self, value: Any) -> str:
         """The value as a literal of the column's type."""
@@ -168,7 +168,8 @@ def _pattern(words: str, *, whole: bool) -> _Compiler:
         pattern = statistics["pattern"]
         if not isinstance(pattern, str):
             raise ContractError(f"the pattern {pattern!r} is no text")
-        return f"{column.sql} rlike {literal(portable(pattern, whole=whole))}", f"{words} {pattern}"
+        written = text_literal(portable(pattern, whole=whole))
+        return f"{column.sql} rlike {written}", f"{words} {pattern}"
 
     return compile_pattern
 

@@ -1,14 +1,13 @@
 """The `aquifer` command.
 
 Belongs here: arguments, what is printed, exit codes (0 fine, 1 the platform says no, 2 wrong
-arguments). Does not: the work itself. The domain is found by the project's entry points, so that the
-mechanism imports nothing of it.
+arguments). Does not: the work itself. The domain is found by the project's entry points, so that
+the mechanism imports nothing of it.
 """
 
 import csv
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -85,7 +84,10 @@ def up(
     from aquifer import foreground
 
     home = _plugin("environment").home()
-    environment = {**os.environ, "DAGSTER_HOME": str(foreground.dagster_home(home, PROJECT / "dagster.yaml"))}
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(foreground.dagster_home(home, PROJECT / "dagster.yaml")),
+    }
     port = _free(port)
     print(f"Dagster is at http://127.0.0.1:{port} in a moment; Ctrl-C ends it.", flush=True)
     command = ["dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
@@ -186,10 +188,11 @@ def _summarise(lake: Any, outcome: Any, seconds: float) -> None:
         rows = queries.run(f"select count(*) as n from {name}")["n"][0].as_py()
         if rows or not name.endswith("_quarantine"):
             table.add_row(name, f"{rows:,}")
-    console = Console(width=None if sys.stdout.isatty() else min(shutil.get_terminal_size().columns, 120))
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     console.print(
-        f"checks: {outcome.passed} passed, {len(outcome.warned)} warned, {len(outcome.failed)} failed"
+        f"checks: {outcome.passed} passed, {len(outcome.warned)} warned, "
+        f"{len(outcome.failed)} failed"
     )
     for name, rows in sorted(outcome.reasons.items()):
         console.print(f"  quarantined: {name}: {rows:,} rows")

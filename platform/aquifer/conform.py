@@ -4,7 +4,7 @@ A value is read exactly or not at all: text that is no number, no instant or has
 than the contract's type becomes null with the reason `<column>_unreadable`; nothing is rounded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StringType
@@ -51,7 +51,7 @@ def _read(text: str, pattern: str, type_: str, cleaned: str | None = None) -> st
 
 
 def _reader(spark_type: str, text: str) -> str:
-    readers = {
+    readers: dict[str, Callable[[str], str]] = {
         "bigint": integer,
         "decimal(18,4)": money,
         "timestamp": timestamp,

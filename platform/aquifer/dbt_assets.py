@@ -25,11 +25,12 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from aquifer.assets import permanent_errors_fail_at_once
 from aquifer.automation import RETRIES, gone_stale, upstream_advanced
 from aquifer.contract import contract_fields
+from aquifer.dbt_project import failure
 from aquifer.gold import Gold
 from aquifer.gold_lineage import query_lineage
 from aquifer.masking import sample_markdown
 from aquifer.runtime import Runtime
-from aquifer.specs import asset_key, column_lineage, table_spec
+from aquifer.specs import column_lineage, table_spec
 
 # The data version of an output is in beta; without it no number could be traced to its version.
 warnings.filterwarnings("ignore", message=".*data_version.*", category=BetaWarning)
@@ -98,8 +99,8 @@ def gold_assets(
         with permanent_errors_fail_at_once():
             for raw in gold.build(runtime, engine.remote, tables, variables=_days(context)):
                 message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})
-                if raw["info"]["name"] == "RunResultError":
-                    failed.append(raw["info"]["msg"].strip())
+                if reason := failure(raw):
+                    failed.append(reason)
                 for event in message.to_default_asset_events(
                     manifest=gold.project.manifest,
                     dagster_dbt_translator=translator,
@@ -116,7 +117,7 @@ def gold_assets(
 
 
 def _described(output: Output[Any], gold: Gold, runtime: Runtime, query: str) -> Output[Any]:
-    name = f"gold.{output.metadata['unique_id'].value.rpartition('.')[2]}"
+    name = f"gold.{str(output.metadata['unique_id'].value).rpartition('.')[2]}"
     lake = runtime.lake
     version = lake.version(name)
     upstreams = {upstream: _columns(runtime, upstream) for upstream in gold.upstreams[name]}

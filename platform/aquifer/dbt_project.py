@@ -45,7 +45,9 @@ class DbtProject:
         manifest: Mapping[str, Any] = json.loads(self._current.read_text(encoding="utf-8"))
         return manifest
 
-    def run(self, arguments: Sequence[str], variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def run(
+        self, arguments: Sequence[str], variables: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
         """Run a dbt command in this process; its events as they come.
 
         Raises:
@@ -130,3 +132,11 @@ class DbtProject:
             "--log-path",
             str(target),
         ]
+
+
+def failure(event: Mapping[str, Any]) -> str | None:
+    """What failed and why, if the event reports a failed model or test."""
+    if event["info"]["name"] != "RunResultError":
+        return None
+    node = event["data"].get("node_info", {}).get("node_name", "dbt")
+    return f"{node}: {' '.join(event['info']['msg'].split())}"

@@ -14,9 +14,7 @@ from aquifer.contract import Contract, contract_fields, description, keys, table
 HEADER = "# Generated from the contracts by `aquifer dbt-properties`. Do not edit.\n"
 
 
-def properties(
-    sources: Mapping[str, type[Contract]], models: Mapping[str, type[Contract]]
-) -> str:
+def properties(sources: Mapping[str, type[Contract]], models: Mapping[str, type[Contract]]) -> str:
     """The YAML file of all sources and models, by table name (`silver.orders`)."""
     content = {
         "version": 2,

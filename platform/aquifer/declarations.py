@@ -128,7 +128,7 @@ def Field(
         info = pandera.Field(
             description=description, metadata=dict(metadata or {}), alias=alias, **known
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, re.error) as error:
         raise ContractError(f"Field({_written(checks)}): {error}") from error
     # What is unknown stays on the field under its name, for the contract to refuse by name.
     info.checks += [pandera.Check(_never_run, name=name) for name in checks if name not in known]

@@ -45,7 +45,9 @@ def read_delimited(content: bytes, name: str, columns: Sequence[str]) -> pa.Tabl
         header = next(records, [])
         rows = [record for record in records if record]
     except csv.Error as error:
-        raise SourceError(f"{name}: record {records.line_num}: {error}; correct the file") from error
+        raise SourceError(
+            f"{name}: record {records.line_num}: {error}; correct the file"
+        ) from error
     if not any(cell.strip() for cell in header):
         return _table(columns, [[] for _ in columns], [])
     places = _places(header, name, columns)

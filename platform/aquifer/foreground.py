@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, JobDefinition, RunsFilter
+from dagster import (
+    AssetCheckSeverity,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    JobDefinition,
+    RunsFilter,
+)
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run_iterator
 from rich.console import Console
@@ -101,8 +109,8 @@ def _note(event: DagsterEvent, outcome: Outcome) -> None:
             outcome.passed += 1
         elif evaluation.severity == AssetCheckSeverity.WARN:
             outcome.warned.append(name)
-            rows = evaluation.metadata["rows refused"].value
-            outcome.reasons[name] = outcome.reasons.get(name, 0) + int(rows)
+            rows = int(str(evaluation.metadata["rows refused"].value))
+            outcome.reasons[name] = outcome.reasons.get(name, 0) + rows
         else:
             outcome.failed.append(name)
 

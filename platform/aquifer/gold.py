@@ -1,7 +1,8 @@
 """Gold: building dbt models incrementally, exactly once.
 
-Belongs here: the tables from their contracts, how far each has taken in its upstream tables, leases.
-Does not: the queries (`dbt_project/`), running dbt (`dbt_project`), Dagster's view (`dbt_assets`).
+Belongs here: the tables from their contracts, how far each has taken in its upstream tables, and
+leases. Does not: the queries (the project), running dbt (`dbt_project`), Dagster's view
+(`dbt_assets`).
 """
 
 import os
@@ -180,13 +181,12 @@ class Gold:
 
 
 def _ephemeral(node: Mapping[str, Any]) -> bool:
-    return bool(node["config"]["materialized"] == "ephemeral")
+    materialized: str = node["config"]["materialized"]
+    return materialized == "ephemeral"
 
 
 def _succeeded(event: Mapping[str, Any]) -> bool:
-    info = event["data"].get("node_info", {})
-    return (
-        event["info"]["name"] == "LogModelResult"
-        and info.get("resource_type") == "model"
-        and info.get("node_status") == "success"
-    )
+    if event["info"]["name"] != "LogModelResult":
+        return False
+    status: str = event["data"]["node_info"]["node_status"]
+    return status == "success"

@@ -17,10 +17,12 @@ def query_lineage(
     sql: str, columns: list[str], upstreams: Columns
 ) -> dict[str, list[tuple[str, str]]]:
     """For each column of a query, the upstream tables and columns that it is made from."""
-    schema: dict[str, dict[str, Mapping[str, str]]] = {}
+    schema: dict[str, object] = {}
+    layers: dict[str, dict[str, Mapping[str, str]]] = {}
     for name, types in upstreams.items():
         layer, table = name.split(".")
-        schema.setdefault(layer, {})[table] = types
+        layers.setdefault(layer, {})[table] = types
+    schema.update(layers)
     query = qualify(
         parse_one(sql, dialect=DIALECT),
         schema=schema,

@@ -3,10 +3,10 @@
 Belongs here: what needs the Delta log itself. Does not: transformations (the engine's work) and
 what any table means.
 
-A table's name is `<layer>.<table>` and its place `<root>/<layer>/<table>`. Every row carries `_seq`,
-which grows with each commit that wrote it; new rows are found by it through Delta's file statistics.
-Progress stands in the Delta log as application transactions: under the name of an upstream, the
-highest `_seq` of it that the table has taken in; under `_seq`, the table's own highest.
+A table's name is `<layer>.<table>` and its place `<root>/<layer>/<table>`. Every row carries
+`_seq`, which grows with each commit that wrote it; new rows are found by it through Delta's file
+statistics. Progress stands in the Delta log as application transactions: under the name of an
+upstream, the highest `_seq` of it that the table has taken in; under `_seq`, the table's own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ class Lake:
         return f"{self.root.rstrip('/')}/{layer}/{table}"
 
     def exists(self, name: str) -> bool:
-        return DeltaTable.is_deltatable(self.uri(name), self._options)
+        return bool(DeltaTable.is_deltatable(self.uri(name), self._options))
 
     def table(self, name: str, version: int | None = None) -> DeltaTable:
         return DeltaTable(self.uri(name), version=version, storage_options=self._options)
@@ -65,7 +65,7 @@ class Lake:
         return sorted(f"{log.parent.parent.name}.{log.parent.name}" for log in logs)
 
     def version(self, name: str) -> int:
-        return self.table(name).version()
+        return int(self.table(name).version())
 
     def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """The whole table (or some columns), as of now."""
@@ -133,7 +133,7 @@ class Lake:
             mode="append",
             commit_properties=_commit({**marks, SEQUENCE: seq}),
         )
-        return table.version()
+        return int(table.version())
 
     def record(self, name: str, marks: Mapping[str, int]) -> int:
         """Record progress by a commit without rows; the table's new version."""

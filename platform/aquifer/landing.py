@@ -4,7 +4,7 @@ import filecmp
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +40,12 @@ class LandingFolder:
         """Raise SettingError unless the folder is there and holds files to read."""
         if not self.folder.is_dir():
             raise SettingError(f"the folder {self.folder} does not exist; name one with CSV files")
-        if not self._paths():
+        if not self.paths():
             raise SettingError(f"the folder {self.folder} holds no .csv or .csv.gz file; add some")
 
     def files(self) -> Iterator[LandedFile]:
         """The settled files by name; of `x.csv` and `x.csv.gz`, the one written last."""
-        newest = {_identity(path): path for path in self._paths()}
+        newest = {_identity(path): path for path in self.paths()}
         for name, path in sorted(newest.items()):
             before = path.stat()
             if time.time() - before.st_mtime < self.quiet_seconds:
@@ -57,7 +57,7 @@ class LandingFolder:
 
     def signature(self) -> str:
         """Changes when files come, go or are written; cheap enough to ask every few seconds."""
-        stats = [(path.name, path.stat()) for path in self._paths()]
+        stats = [(path.name, path.stat()) for path in self.paths()]
         settled = [
             f"{name}:{stat.st_size}:{stat.st_mtime_ns}"
             for name, stat in stats
@@ -65,7 +65,8 @@ class LandingFolder:
         ]
         return hashlib.sha256("\n".join(settled).encode()).hexdigest()
 
-    def _paths(self) -> list[Path]:
+    def paths(self) -> list[Path]:
+        """The files there are; the one written last comes last."""
         if not self.folder.is_dir():
             return []
         paths = [
@@ -77,14 +78,19 @@ class LandingFolder:
 
 
 def deliver(source: Path, landing: Path) -> int:
-    """Deliver files of one folder into the landing folder, each under its name at once whole.
+    """Deliver the files of one folder into the landing folder; see `deliver_files`."""
+    return deliver_files(LandingFolder(source).paths(), landing)
+
+
+def deliver_files(files: Sequence[Path], landing: Path) -> int:
+    """Deliver files into the landing folder, each whole at once under its name.
 
     A file that is there already with the same content is left alone. Returns how many were new.
     """
     delivered = 0
     try:
         landing.mkdir(parents=True, exist_ok=True)
-        for path in LandingFolder(source)._paths():
+        for path in files:
             target = landing / path.name
             if target.exists() and filecmp.cmp(path, target, shallow=False):
                 continue

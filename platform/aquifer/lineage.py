@@ -30,6 +30,8 @@ def _fields(select: exp.Select) -> dict[str, frozenset[str]]:
             continue
         fields: frozenset[str] = frozenset()
         for column in projection.find_all(exp.Column):
-            fields |= {column.name} if column.table == "raw" else known.get(column.name, frozenset())
+            fields |= (
+                {column.name} if column.table == "raw" else known.get(column.name, frozenset())
+            )
         found[projection.alias_or_name] = fields
     return found

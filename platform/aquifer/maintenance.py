@@ -45,9 +45,7 @@ def maintain_table(
             table.optimize.z_order(list(cluster_by))
         else:
             table.optimize.compact()
-        vacuumed = table.vacuum(
-            retention_hours=int(RETENTION / timedelta(hours=1)), dry_run=False
-        )
+        vacuumed = table.vacuum(retention_hours=int(RETENTION / timedelta(hours=1)), dry_run=False)
         table.create_checkpoint()
         table.cleanup_metadata()
     return {"files before": before, "files": len(table.file_uris()), "vacuumed": len(vacuumed)}

@@ -1,4 +1,4 @@
-"""Merging checked rows into a silver table: idempotent by key and order, so that a repeat is harmless.
+"""Merging checked rows into a silver table, idempotent by key and order: a repeat is harmless.
 
 Belongs here: the two ways in which rows of a source become the state of a table. Does not: what the
 rows mean, and progress (`silver`).
@@ -77,7 +77,9 @@ class Latest(MergePolicy):
     )
 
     def prepare(self, runtime: Runtime, target: Target, staged: str) -> str:
-        columns = ", ".join([f"_changed_at, _order, _op = 'd' as {DELETED}", *_month_column(target)])
+        columns = ", ".join(
+            [f"_changed_at, _order, _op = 'd' as {DELETED}", *_month_column(target)]
+        )
         return (
             f"select {_names(target.columns)}, {columns} from (select *, row_number() over "
             f"(partition by {_names(target.keys)} order by _changed_at desc, _order desc, "
@@ -95,7 +97,8 @@ class Latest(MergePolicy):
         replaced = [f"`{c}` = s.`{c}`" for c in target.columns]
         always = [*(f"{c} = s.{c}" for c in technical), f"{SEQUENCE} = {seq}"]
         return (
-            f"when matched and {newer} and s.{DELETED} then update set {', '.join([*kept, *always])} "
+            f"when matched and {newer} and s.{DELETED} "
+            f"then update set {', '.join([*kept, *always])} "
             f"when matched and {newer} then update set {', '.join([*replaced, *always])} "
             f"when not matched then insert ({_names(inserted)}, {SEQUENCE}) "
             f"values ({_names(inserted, 's.')}, {seq})"

@@ -1,4 +1,4 @@
-"""The quarantine: rows that a contract refused, each once, with every reason and where it came from."""
+"""The quarantine: rows that a contract refused, each once, with every reason and its origin."""
 
 import pyarrow as pa
 

@@ -17,7 +17,9 @@ from aquifer.errors import AquiferError
 from aquifer.lake import Lake
 from aquifer.merge import DELETED
 
-_TABLE = re.compile(r'\b"?(bronze|silver|gold|features)"?\s*\.\s*"?([a-z][a-z0-9_]*)"?', re.IGNORECASE)
+_TABLE = re.compile(
+    r'\b"?(bronze|silver|gold|features)"?\s*\.\s*"?([a-z][a-z0-9_]*)"?', re.IGNORECASE
+)
 
 
 class QueryError(AquiferError):

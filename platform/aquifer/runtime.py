@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from uuid import uuid4
 
 from pyspark.sql import SparkSession
 from upath import UPath
 
-from aquifer.contract import Contract, arrow_schema
-from aquifer.engine import register
 from aquifer.lake import Lake
 
 SCRATCH = "_staging"

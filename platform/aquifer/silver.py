@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,10 +18,10 @@ from aquifer.bronze import BronzeTable
 from aquifer.conform import CLEAN, conform_sql
 from aquifer.contract import Contract, arrow_schema, contract_fields, keys, table_metadata
 from aquifer.engine import register
-from aquifer.lake import NOTHING, SEQUENCE
+from aquifer.lake import SEQUENCE
 from aquifer.masking import sample_markdown
 from aquifer.merge import DELETED, MONTH, Latest, MergePolicy, Target
-from aquifer.quarantine import quarantine, quarantine_name
+from aquifer.quarantine import quarantine
 from aquifer.runtime import Runtime
 
 
@@ -92,7 +93,7 @@ class SilverTable:
             **counted,
         )
 
-    def _take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> dict[str, object]:
+    def _take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> dict[str, Any]:
         session, lake = runtime.session, runtime.lake
         received = f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
         session.sql(self._checked(runtime, received)).write.parquet(place)
@@ -102,10 +103,11 @@ class SilverTable:
         seq = lake.next_seq(self.name)
         self.policy.merge(runtime, self.target, staged, seq)
         lake.record(self.name, {self.reads.name: upto, SEQUENCE: seq})
+        rows = session.table(self.reads.name).where(received)
         sample = session.table(staged).where(CLEAN).limit(5).toArrow()
         counts = self._counts(runtime, staged, seq)
         return {
-            "rows_in": int(session.table(self.reads.name).where(received).where(self.reads.is_row).count()),
+            "rows_in": int(rows.where(self.reads.is_row).count()),
             "quarantined": quarantined,
             "reasons": _reasons(runtime, staged) if quarantined else {},
             "sample": sample_markdown(sample, self.contract) if len(sample) else "",
@@ -157,9 +159,7 @@ def silver(
     """
 
     def declare(query: Callable[[], str]) -> SilverTable:
-        return SilverTable(
-            f"silver.{query.__name__}", contract, reads, query(), policy or Latest()
-        )
+        return SilverTable(f"silver.{query.__name__}", contract, reads, query(), policy or Latest())
 
     return declare
 

@@ -204,7 +204,10 @@ def order(seed: int, invoice: Invoice) -> Iterator[Step]:
             status = "cancelled"
         at += timedelta(seconds=60 + round(dice.expovariate(1 / (mean_hours * 3600))))
         yield Step(
-            at, "update", "orders", {"order_id": order_id, "status": status, f"{status}_at": text(at)}
+            at,
+            "update",
+            "orders",
+            {"order_id": order_id, "status": status, f"{status}_at": text(at)},
         )
         if status == "cancelled":
             return

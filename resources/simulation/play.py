@@ -14,7 +14,6 @@ from pathlib import Path
 from aquifer.delimited import read_delimited
 from aquifer.errors import SourceError
 from aquifer.landing import LandedFile
-
 from resources import order_database, rewards_database
 from resources.order_database import connect, transaction
 from resources.simulation import lives, members, schedule, words
@@ -98,9 +97,7 @@ class Simulation:
         for kind, entities, life in kinds:
             self._enrol(connection, kind, entities, life)
         by_number = {invoice.invoice_no: invoice for invoice in day.invoices}
-        self._enrol(
-            connection, "order", by_number, lambda e: lives.order(self.seed, by_number[e])
-        )
+        self._enrol(connection, "order", by_number, lambda e: lives.order(self.seed, by_number[e]))
 
     def _programme(self, connection: sqlite3.Connection, day: Day) -> None:
         self._enrol(connection, "member", day.customers, lambda e: members.member(self.seed, e))

@@ -42,9 +42,7 @@ def rates() -> tuple[dict[str, str], ...]:
             for currency, centre in CENTRES.items():
                 level[currency] += 0.02 * (centre - level[currency]) + dice.gauss(0, 0.006)
                 rate = Decimal(level[currency]).quantize(Decimal("0.0001"))
-                published.append(
-                    {"date": day.isoformat(), "currency": currency, "rate": str(rate)}
-                )
+                published.append({"date": day.isoformat(), "currency": currency, "rate": str(rate)})
         day += timedelta(days=1)
     return tuple(published)
 
@@ -136,7 +134,7 @@ def serve_rates() -> Iterator[str]:
         text=True,
     )
     try:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout is not None
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
     finally:
         process.communicate()

@@ -2,18 +2,72 @@
 
 from datetime import UTC, datetime
 
-FIRST_NAMES = (
-    "Ada Amir Beth Carlo Dana Edwin Farah Greta Hugo Ines Jonas Kira Liam Mona Nils Olga Pavel "
-    "Quinn Rosa Samir Tess Umar Vera Willa Yusuf Zoe"
-).split()
-LAST_NAMES = (
-    "Abbott Barlow Castell Dunmore Everard Fenwick Garside Holloway Ibsen Jardine Kestrel Lomax "
-    "Marlow Norcott Oakham Penrose Quill Radley Selwyn Thorne Upton Vickers Wexford Yardley"
-).split()
-STREETS = (
-    "Mill Lane,Harbour Street,Orchard Road,Station Road,Castle Street,Elm Grove,Market Place,"
-    "Chapel Hill,Kings Parade,Riverside"
-).split(",")
+FIRST_NAMES = [
+    "Ada",
+    "Amir",
+    "Beth",
+    "Carlo",
+    "Dana",
+    "Edwin",
+    "Farah",
+    "Greta",
+    "Hugo",
+    "Ines",
+    "Jonas",
+    "Kira",
+    "Liam",
+    "Mona",
+    "Nils",
+    "Olga",
+    "Pavel",
+    "Quinn",
+    "Rosa",
+    "Samir",
+    "Tess",
+    "Umar",
+    "Vera",
+    "Willa",
+    "Yusuf",
+    "Zoe",
+]
+LAST_NAMES = [
+    "Abbott",
+    "Barlow",
+    "Castell",
+    "Dunmore",
+    "Everard",
+    "Fenwick",
+    "Garside",
+    "Holloway",
+    "Ibsen",
+    "Jardine",
+    "Kestrel",
+    "Lomax",
+    "Marlow",
+    "Norcott",
+    "Oakham",
+    "Penrose",
+    "Quill",
+    "Radley",
+    "Selwyn",
+    "Thorne",
+    "Upton",
+    "Vickers",
+    "Wexford",
+    "Yardley",
+]
+STREETS = [
+    "Mill Lane",
+    "Harbour Street",
+    "Orchard Road",
+    "Station Road",
+    "Castle Street",
+    "Elm Grove",
+    "Market Place",
+    "Chapel Hill",
+    "Kings Parade",
+    "Riverside",
+]
 
 CITIES = {
     "United Kingdom": ["London", "Leeds", "Bristol", "Glasgow", "Cardiff", "Norwich", "York"],

@@ -11,6 +11,11 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+from pandera.errors import SchemaErrors
+from pyspark.sql import SparkSession
+
 from aquifer.checks import compile_checks
 from aquifer.contract import (
     Contract,
@@ -26,15 +31,11 @@ from aquifer.contract import (
 )
 from aquifer.errors import ContractError
 from aquifer.patterns import portable
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
-from pandera.errors import SchemaErrors
-from pyspark.sql import SparkSession
 
 TABLE = table(owner="team:tests", grain="a row", fresh_within=hours(1))
 NOON = datetime(2011, 6, 1, 12, tzinfo=UTC)
 NOON_ELSEWHERE = datetime(2011, 6, 1, 14, 0, 0, 1, tzinfo=timezone(timedelta(hours=2)))
-HARD_TEXT = "it's \\ \"a\" `b` %_ \\n é😀 {{ x }}"
+HARD_TEXT = 'it\'s \\ "a" `b` %_ \\n é😀 {{ x }} ${spark.app.name}'
 
 
 class EveryCheck(Contract):
@@ -231,6 +232,20 @@ def table_of(contract: type[Contract], values: dict[str, list[Any]]) -> pa.Table
     )
 
 
+def assert_agreement(session: SparkSession, contract: type[Contract], rows: pa.Table) -> Verdicts:
+    """Both verdicts are the same, or the values on which they differ are named."""
+    compiled, oracle = compiled_verdicts(session, contract, rows), pandera_verdicts(contract, rows)
+    assert compiled.keys() == oracle.keys()
+    columns = {check.name: check.column for check in compile_checks(contract)}
+    differing = {
+        name: [rows[columns[name]][row].as_py() for row in compiled[name] ^ oracle[name]]
+        for name in compiled
+        if compiled[name] != oracle[name]
+    }
+    assert not differing
+    return compiled
+
+
 def contract_of(**checks: Any) -> type[Contract]:
     """A contract with one nullable text column for each check given."""
     fields = {f"text_{n}": Field(**{name: checks[name]}) for n, name in enumerate(checks)}
@@ -243,7 +258,13 @@ def contract_of(**checks: Any) -> type[Contract]:
     return type("Texts", (Contract,), {**body, **fields})
 
 
-SLOW = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+# Each example is a query; a wrong verdict names check and rows, so shrinking would gain little.
+SLOW = settings(
+    max_examples=20,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @SLOW
@@ -252,16 +273,36 @@ def test_every_compiled_check_agrees_with_pandera_on_every_row(
     session: SparkSession, values: dict[str, list[Any]]
 ) -> None:
     rows = table_of(EveryCheck, values)
-    assert compiled_verdicts(session, EveryCheck, rows) == pandera_verdicts(EveryCheck, rows)
+    assert_agreement(session, EveryCheck, rows)
 
 
 def test_the_edges_of_each_type_agree_with_pandera(session: SparkSession) -> None:
     edges: dict[str, list[Any]] = {
-        "text": ["", "\n", "a", "a\n", "A123456", "A123456\n", "\r", "\u2028", "é", "e\u0301", "b"],
+        "text": [
+            "",
+            "\n",
+            "a",
+            "a\n",
+            "A123456",
+            "A123456\n",
+            "\r",
+            "\u2028",
+            "é",
+            "e\u0301",
+            "b",
+            HARD_TEXT,
+        ],
         "whole": [0, 1, -1, 3, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 2, 4],
         "real": [0.0, -0.0, math.nan, NEGATIVE_NAN, math.inf, -math.inf, 0.1, 5e-324, -1e-300],
-        "money": [Decimal(v) for v in ("0", "0.0001", "-0.0001", "0.1", "99999999999999.9999")],
-        "instant": [NOON, NOON + timedelta(microseconds=1), NOON - timedelta(microseconds=1)],
+        "money": [
+            Decimal(amount)
+            for amount in ("0", "1", "-1", "0.0001", "-0.0001", "0.1", "99999999999999.9999")
+        ],
+        "instant": [
+            *(NOON + timedelta(microseconds=micros) for micros in (-1, 0, 1, 2)),
+            datetime.min.replace(tzinfo=UTC),
+            datetime.max.replace(tzinfo=UTC),
+        ],
         "day": [date(1, 1, 1), date(2011, 6, 1), date(9999, 12, 31)],
         "flag": [True, False],
         "texts": [[], [""], ["a", None]],
@@ -269,8 +310,7 @@ def test_the_edges_of_each_type_agree_with_pandera(session: SparkSession) -> Non
     most = max(len(values) for values in edges.values())
     padded = {kind: values + [None] * (most + 1 - len(values)) for kind, values in edges.items()}
     rows = table_of(EveryCheck, padded)
-    compiled = compiled_verdicts(session, EveryCheck, rows)
-    assert compiled == pandera_verdicts(EveryCheck, rows)
+    compiled = assert_agreement(session, EveryCheck, rows)
     idle = {name for name, failed in compiled.items() if not failed} - {"whole_5_ge"}
     assert not idle, "no row failed these checks, so that nothing was compared"
 
@@ -281,6 +321,7 @@ def test_the_edges_of_each_type_agree_with_pandera(session: SparkSession) -> Non
 @example("\\", ["\\", "\\\\", ""])
 @example("\\u0041", ["A", "\\u0041"])
 @example("%", ["a", "%"])
+@example("\\${a}", ["a", "$", "\\"])
 def test_any_text_as_a_checks_value_is_taken_literally(
     session: SparkSession, value: str, others: list[str]
 ) -> None:
@@ -288,18 +329,41 @@ def test_any_text_as_a_checks_value_is_taken_literally(
         eq=value, ne=value, isin=[value], str_startswith=value, str_endswith=value
     )
     rows = table_of(contract, {"text": [None, value, *others, *(f"{value}{o}" for o in others)]})
-    assert compiled_verdicts(session, contract, rows) == pandera_verdicts(contract, rows)
+    assert_agreement(session, contract, rows)
 
 
 ATOMS = st.sampled_from(
-    [".", "a", "b", "é", "😀", " ", "'", r"\.", r"\\", r"\$", r"\n", "$", "^", "[^a]", "[0-9]"]
-    + ["[a-c]", r"[\].$^]", "[^\n]", '"', "%", "_"]
+    [
+        ".",
+        "a",
+        "b",
+        "é",
+        "😀",
+        " ",
+        "'",
+        r"\.",
+        r"\\",
+        r"\$",
+        r"\n",
+        "$",
+        "^",
+        "[^a]",
+        "[0-9]",
+        "[a-c]",
+        r"[\].$^]",
+        "[^\n]",
+        '"',
+        "%",
+        "_",
+    ]
 )
 QUANTIFIERS = st.sampled_from(["", "", "?", "*", "+", "{2}", "{1,}", "{0,2}", "*?"])
 PATTERNS = st.recursive(
     st.tuples(ATOMS, QUANTIFIERS).map(lambda p: p[0] if p[0] in "^$" else "".join(p)),
-    lambda inner: st.lists(inner, min_size=1, max_size=3).map("".join)
-    | st.tuples(inner, inner, QUANTIFIERS).map(lambda p: f"({p[0]}|{p[1]}){p[2]}"),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3).map("".join)
+        | st.tuples(inner, inner, QUANTIFIERS).map(lambda p: f"({p[0]}|{p[1]}){p[2]}")
+    ),
     max_leaves=6,
 )
 
@@ -311,7 +375,7 @@ def test_any_accepted_pattern_agrees_with_pandera(
 ) -> None:
     contract = contract_of(str_matches=f"^{pattern}$", str_contains=pattern)
     rows = table_of(contract, {"text": [None, "a\n", "\n", "\r", "\u2028", "ab", *texts]})
-    assert compiled_verdicts(session, contract, rows) == pandera_verdicts(contract, rows)
+    assert_agreement(session, contract, rows)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +415,7 @@ def test_any_accepted_pattern_agrees_with_pandera(
     ],
 )
 def test_a_pattern_that_engines_read_differently_is_refused(pattern: str) -> None:
-    with pytest.raises(ContractError, match=r"Texts\.text_0: str_matches: .*pattern"):
+    with pytest.raises(ContractError, match=r"^(Texts\.text_0: |Field\()str_matches"):
         contract_of(str_matches=pattern)
 
 

@@ -1,4 +1,7 @@
 {{ config(unique_key=['customer_id']) }}
+{%- set latest -%}
+    {{ literals("select cast(cast(max(sold_at) as date) as string) from " ~ ref('fct_sales') ~ " where line_type = 'sale'") }}
+{%- endset %}
 
 with touched as (
     {{ changed_lines('customer_id') }} and customer_id is not null
@@ -6,12 +9,6 @@ with touched as (
     select customer_id
     from {{ ref('dim_customer') }}
     where _seq > {{ since('gold.dim_customer') }} and customer_id <> 'unknown'
-),
-
-latest as (
-    select cast(max(sold_at) as date) as day
-    from {{ ref('fct_sales') }}
-    where line_type = 'sale'
 ),
 
 sales as (
@@ -64,10 +61,9 @@ select
     c.tier,
     c.first_sale_at,
     c.last_sale_at,
-    cast(datediff(l.day, cast(c.last_sale_at as date)) as bigint) as recency_days,
+    cast(datediff(date{{ latest }}, cast(c.last_sale_at as date)) as bigint) as recency_days,
     c.frequency,
     c.monetary,
     c.returned,
     c.last_sale_at is null as _deleted
 from customers as c
-cross join latest as l

@@ -1,0 +1,48 @@
+"""The lake commits rows and marks together, and only ever adds columns."""
+
+import pyarrow as pa
+import pytest
+
+from aquifer.lake import NOTHING, Lake
+from aquifer.lease import FileLeases
+
+SCHEMA = pa.schema([("key", pa.string())])
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    lake = Lake(str(tmp_path / "lake"), FileLeases(tmp_path / "leases"))
+    lake.ensure("bronze.orders", SCHEMA)
+    return lake
+
+
+def test_marks_are_recorded_with_the_rows(lake):
+    assert lake.progress("bronze.orders", "orders/0") == NOTHING
+    lake.append("bronze.orders", pa.table({"key": ["a"]}), {"orders/0": 7})
+    assert lake.progress("bronze.orders", "orders/0") == 7
+    assert lake.read("bronze.orders").num_rows == 1
+
+
+def test_each_commit_has_a_greater_sequence(lake):
+    for key in "ab":
+        lake.append("bronze.orders", pa.table({"key": [key]}), {})
+    rows = {row["key"]: row["_seq"] for row in lake.read("bronze.orders").to_pylist()}
+    assert rows["a"] < rows["b"] == lake.seq("bronze.orders") < lake.next_seq("bronze.orders")
+
+
+def test_progress_is_recorded_without_rows(lake):
+    before = lake.version("bronze.orders")
+    assert lake.record("bronze.orders", {"upstream": 3}) == before + 1
+    assert lake.progress("bronze.orders", "upstream") == 3
+    assert lake.read("bronze.orders").num_rows == 0
+
+
+def test_a_new_column_is_added_and_none_is_dropped(lake):
+    lake.append("bronze.orders", pa.table({"key": ["a"]}), {})
+    assert lake.ensure("bronze.orders", pa.schema([("status", pa.string())]))
+    assert lake.read("bronze.orders").to_pylist() == [{"key": "a", "_seq": 1, "status": None}]
+    assert not lake.ensure("bronze.orders", SCHEMA)
+
+
+def test_a_table_is_named_by_its_layer(lake):
+    assert lake.names() == ["bronze.orders"]

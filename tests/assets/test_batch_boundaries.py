@@ -1,0 +1,41 @@
+"""Batch boundaries do not matter: however the same files arrive, silver and gold are the same."""
+
+import pytest
+from conftest import Home, invoice_files
+
+DAYS = invoice_files()[:4]
+
+
+def differing(one: Home, other: Home) -> list[str]:
+    assert one.tables() == other.tables()
+    return [table for table in one.tables() if one.content(table) != other.content(table)]
+
+
+@pytest.fixture(scope="module")
+def at_once(nursery, homes) -> Home:
+    home = homes("at_once")
+    assert nursery.work(home, [DAYS]) == 0
+    return home
+
+
+def test_every_table_has_rows(at_once):
+    assert [t for t in at_once.tables() if not at_once.content(t)] == []
+
+
+def test_day_by_day_is_all_at_once(nursery, homes, at_once):
+    home = homes("day_by_day")
+    assert nursery.work(home, [[day] for day in DAYS]) == 0
+    assert differing(home, at_once) == []
+
+
+def test_shuffled_and_redelivered_is_all_at_once(nursery, homes, at_once):
+    home = homes("shuffled")
+    batches = [[DAYS[2]], [DAYS[0], DAYS[2]], [DAYS[3], DAYS[0]], [DAYS[1]], DAYS]
+    assert nursery.work(home, batches) == 0
+    assert differing(home, at_once) == []
+
+
+def test_incremental_gold_is_a_full_refresh(nursery, homes, at_once):
+    home = homes("refreshed")
+    assert nursery.work(home, [DAYS[:1], DAYS[1:]], full_refresh=True) == 0
+    assert differing(home, at_once) == []

@@ -1,0 +1,128 @@
+"""The command says in one line what is wrong, and its exit code means something."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, invoice_files
+from dagster import DagsterInstance
+
+
+def aquifer(*arguments: str, home: Path, **settings: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "aquifer.cli", *arguments],
+        cwd=PROJECT,
+        env={**os.environ, "AQUIFER_HOME": str(home), **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for file in invoice_files()[:1]:
+        (folder / file.name).write_bytes(file.read_bytes())
+        os.utime(folder / file.name, (1_300_000_000, 1_300_000_000))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, data) -> Path:
+    home = tmp_path_factory.mktemp("home with a space")
+    done = aquifer("demo", "--data", str(data), home=home)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return home
+
+
+def test_the_demo_leaves_its_runs_in_the_instance_that_the_ui_opens(home, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    with DagsterInstance.get() as instance:
+        runs = {run.job_name: run.status.value for run in instance.get_runs()}
+    assert runs == {"main": "SUCCESS", "snapshots": "SUCCESS"}
+
+
+def test_every_materialisation_records_the_versions_that_it_read_and_wrote(home, monkeypatch):
+    from dagster import AssetKey
+
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    with DagsterInstance.get() as instance:
+        for name, upstream in (
+            ("silver.invoice_lines", "bronze.invoice_lines"),
+            ("gold.fct_sales", "silver.invoice_lines"),
+        ):
+            event = instance.get_latest_materialization_event(AssetKey(name.split(".")))
+            metadata = event.asset_materialization.metadata
+            assert metadata["version written"].value >= 1
+            assert metadata["versions read"].value[upstream] >= 1
+            assert metadata["dagster/column_lineage"].value.deps_by_column
+            tags = event.asset_materialization.tags
+            assert tags["dagster/data_version"] == str(metadata["version written"].value)
+            assert "|" in metadata["sample"].value
+
+
+def test_query_answers_in_json(home):
+    done = aquifer(
+        "query",
+        "select line_type, count(*) as n from gold.fct_sales group by 1",
+        "--format",
+        "json",
+        home=home,
+    )
+    rows = json.loads(done.stdout)
+    assert {row["line_type"] for row in rows} == {"sale", "return"}
+
+
+def test_instants_are_utc_under_any_time_zone_of_the_host(home):
+    sql = "select min(sold_at) as first, hour(min(sold_at)) as hour from gold.fct_sales"
+    answers = {
+        aquifer("query", sql, "--format", "csv", home=home, TZ=zone).stdout
+        for zone in ("UTC", "America/New_York", "Asia/Tokyo")
+    }
+    assert answers == {"first,hour\r\n2010-12-01T08:26:00,8\r\n"} or len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        (["query", "select * from gold.nothing"], {}, "there is no table gold.nothing"),
+        (["query", "selekt 1"], {}, "syntax error"),
+        (["query", "select 1"], {"AQUIFER_ENV": "moon"}, "use one of local, cluster, azure"),
+        (["query", "select 1"], {"AQUIFER_ENV": "cluster"}, "needs AQUIFER_LAKE"),
+        (["demo", "--data", "absent"], {}, "the folder absent does not exist"),
+        (["demo", "--data", "docs"], {}, "holds no .csv"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, arguments, settings, said):
+    done = aquifer(*arguments, home=tmp_path, **settings)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_wrong_engine_url_is_named_with_the_valid_ones(tmp_path, data):
+    done = aquifer("demo", "--data", str(data), home=tmp_path, AQUIFER_ENGINE="spark://x")
+    assert done.returncode == 1
+    assert "use sail:// or sc://host:port" in done.stdout
+
+
+def test_a_file_without_a_column_fails_by_name_and_the_good_files_go_on(tmp_path, data):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for file in data.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "2010-12-02.csv").write_text("InvoiceNo,StockCode\n1,2\n")
+    for file in folder.iterdir():
+        os.utime(file, (1_300_000_000, 1_300_000_000))
+    done = aquifer("demo", "--data", str(folder), home=tmp_path / "home")
+    assert done.returncode == 1
+    assert "2010-12-02.csv: column Description" in done.stdout
+    counted = aquifer(
+        "query", "select count(*) as n from bronze.invoice_lines", "--format", "json",
+        home=tmp_path / "home",
+    )  # fmt: skip
+    assert json.loads(counted.stdout)[0]["n"] > 1000

@@ -1,0 +1,75 @@
+"""Every table of the graph has what its readers need."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from dagster import AssetKey, AssetSpec
+
+from assets.definitions import defs
+from assets.tables import contracts
+
+GRAPH = defs.resolve_asset_graph()
+SPECS: dict[str, AssetSpec] = {
+    ".".join(spec.key.path): spec for spec in defs.resolve_all_asset_specs()
+}
+TABLES = sorted(contracts())
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_each_table_is_described_owned_and_fresh(name):
+    spec = SPECS[name]
+    assert spec.description
+    assert spec.owners
+    assert spec.kinds
+    assert spec.freshness_policy is not None
+    assert spec.code_version
+    assert spec.group_name == name.split(".")[0]
+    assert spec.metadata["dagster/column_schema"].columns
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if not name.startswith("bronze.")])
+def test_each_table_that_is_made_has_checks(name):
+    assert GRAPH.get_check_keys_for_assets({AssetKey(name.split("."))})
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name.startswith("silver.")])
+def test_each_silver_table_has_a_quarantine_that_starts_nothing(name):
+    quarantine = SPECS[f"{name}_quarantine"]
+    assert quarantine.skippable
+    assert quarantine.automation_condition is None
+    assert not GRAPH.get(quarantine.key).child_keys
+
+
+def test_the_tables_are_those_of_the_design():
+    silver = {name for name in TABLES if name.startswith("silver.")}
+    gold = {name.split(".")[1] for name in TABLES if name.startswith("gold.")}
+    assert {f"silver.{table}" for table in SILVER} == silver
+    assert gold == GOLD
+
+
+SILVER = ["invoice_lines", "customers", "customer_changes", "products", "stores", "store_changes", "regions", "region_changes", "orders", "order_lines", "stock_movements", "members", "tier_history", "points_ledger", "exchange_rates"]
+GOLD = set(
+    ["dim_customer", "dim_store", "dim_geography", "dim_product", "dim_date", "fct_sales", "fct_orders", "fct_inventory", "daily_sales", "hourly_metrics", "customer_360", "product_performance"]
+)
+
+
+def test_everything_declared_is_on():
+    assert {schedule.default_status.value for schedule in defs.schedules} == {"RUNNING"}
+    assert {sensor.default_status.value for sensor in defs.sensors} == {"RUNNING"}
+
+
+def test_dbt_properties_are_those_of_the_contracts():
+    command = [sys.executable, "-m", "aquifer.cli", "dbt-properties", "--check"]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_the_definitions_load_in_under_5_seconds():
+    code = "import assets.definitions"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    started = time.process_time_ns()
+    children = sum(__import__("os").times()[2:4])
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert sum(__import__("os").times()[2:4]) - children < 5
+    assert started

@@ -1,0 +1,103 @@
+"""What tests share: real invoice files, a home of their own, and processes to work in it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from aquifer.lake import Lake
+from aquifer.lease import FileLeases
+from aquifer.query import Queries
+
+PROJECT = Path(__file__).parents[1]
+
+
+def invoice_files() -> list[Path]:
+    """The invoice files of AQUIFER_TEST_DATA, else the sample, by day."""
+    folder = Path(os.environ.get("AQUIFER_TEST_DATA") or PROJECT / "data" / "online-retail")
+    return sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz")))
+
+
+class Home:
+    """A platform home, looked at through the query path."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lake = Lake(str(folder / "lake"), FileLeases(folder / "leases"))
+
+    def rows(self, sql: str) -> list[dict]:
+        return Queries(self.lake).run(sql).to_pylist()
+
+    def content(self, table: str) -> list[tuple]:
+        """The live rows of a table in any order, without the columns of the platform."""
+        result = Queries(self.lake).run(f"select * from {table}")
+        columns = sorted(name for name in result.column_names if not name.startswith("_"))
+        return sorted(zip(*(result[name].to_pylist() for name in columns), strict=True), key=repr)
+
+    def tables(self) -> list[str]:
+        """Silver and gold tables, without the quarantines."""
+        return [
+            name
+            for name in self.lake.names()
+            if not name.startswith("bronze.") and not name.endswith("_quarantine")
+        ]
+
+
+class Nursery:
+    """A process that forks children to work on homes; see `nursery.py`."""
+
+    def __init__(self, process: subprocess.Popen) -> None:
+        self._process = process
+
+    def work(
+        self,
+        home: Home,
+        batches: Sequence[Sequence[Path]],
+        *,
+        kill_after: float | None = None,
+        full_refresh: bool = False,
+    ) -> int:
+        """Let a child take the batches through the platform; its exit code, -9 when killed."""
+        order = {
+            "home": str(home.folder),
+            "batches": [[str(file) for file in batch] for batch in batches],
+            "kill_after": kill_after,
+            "full_refresh": full_refresh,
+        }
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    environment = {
+        **os.environ,
+        "AQUIFER_HOME": str(tmp_path_factory.mktemp("nursery")),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "platform")]),
+    }
+    process = subprocess.Popen(
+        [sys.executable, str(PROJECT / "tests" / "nursery.py")],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    yield Nursery(process)
+    process.stdin.close()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory):
+    """Makes new homes."""
+
+    def make(name: str) -> Home:
+        return Home(tmp_path_factory.mktemp(name))
+
+    return make

@@ -1,0 +1,94 @@
+"""A process that has everything imported and forks a child for each order that it reads.
+
+A child takes batches of files through the whole platform, table by table, as runs do, on a home of
+its own. It can be killed with SIGKILL after a while. Forking spares each child the imports; nothing
+with threads is started before the fork.
+
+Reads a JSON order a line: `home`, `batches` (a list of lists of files to deliver), `kill_after`
+(seconds after the child began to work, or null), `full_refresh`. Answers with the exit code.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import dbt.cli.main  # noqa: F401  imported before the fork
+import pysail.spark  # noqa: F401
+
+from aquifer.dbt_project import failure
+from aquifer.gold import Gold
+from aquifer.landing import deliver_files
+from aquifer.runtime import Runtime
+from assets import jobs, tables
+from resources.environment import landing_folder, resources
+
+
+def work(order: dict) -> None:
+    """Take each batch through every table."""
+    wired = resources()
+    for batch in order["batches"]:
+        deliver_files([Path(file) for file in batch], landing_folder())
+        wired["simulation"].advance()
+        advance_everything(wired, full_refresh=False)
+    if order.get("full_refresh"):
+        advance_everything(wired, full_refresh=True)
+
+
+def advance_everything(wired: dict, *, full_refresh: bool) -> None:
+    lake = wired["lake"].lake
+    for table in tables.bronze:
+        with wired[table.resource].reading() as source:
+            table.advance(lake, source)
+    runtime = Runtime(wired["engine"].spark_session, lake)
+    for table in tables.silver:
+        advanced = table.advance(runtime)
+        assert advanced.accounted, advanced
+    days = jobs.touched_days(wired["lake"])
+    names = sorted(tables.gold.contracts.keys() - {jobs.SNAPSHOT})
+    build(tables.gold, wired, runtime, names, full_refresh, {})
+    if days or full_refresh:
+        first, last = days or jobs.all_days(wired["lake"])
+        variables = {"first_day": first.isoformat(), "last_day": last.isoformat()}
+        build(tables.gold, wired, runtime, [jobs.SNAPSHOT], full_refresh, variables)
+
+
+def build(
+    gold: Gold, wired: dict, runtime: Runtime, names: list, full_refresh: bool, variables: dict
+) -> None:
+    events = gold.build(
+        runtime, wired["engine"].remote, names, variables=variables, full_refresh=full_refresh
+    )
+    failures = [reason for event in events if (reason := failure(event))]
+    assert not failures, failures
+
+
+def serve(order: dict) -> int:
+    begun_read, begun_write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(begun_read)
+        os.environ["AQUIFER_HOME"] = order["home"]
+        os.write(begun_write, b"!")
+        try:
+            work(order)
+        except BaseException:  # noqa: BLE001  the child must not go on as the parent
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(begun_write)
+    os.read(begun_read, 1)
+    os.close(begun_read)
+    if order.get("kill_after") is not None:
+        time.sleep(order["kill_after"])  # the instant of the kill is the point of it
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+if __name__ == "__main__":
+    tables.gold.project.manifest  # noqa: B018  parsed once, for all children
+    for line in sys.stdin:
+        print(serve(json.loads(line)), flush=True)
