@@ -1,8 +1,8 @@
 """Every table of the graph has what its readers need."""
 
+import os
 import subprocess
 import sys
-import time
 
 import pytest
 from dagster import AssetKey, AssetSpec
@@ -49,10 +49,16 @@ def test_the_tables_are_those_of_the_design():
     assert gold == GOLD
 
 
-SILVER = ["invoice_lines", "customers", "customer_changes", "products", "stores", "store_changes", "regions", "region_changes", "orders", "order_lines", "stock_movements", "members", "tier_history", "points_ledger", "exchange_rates"]
-GOLD = set(
-    ["dim_customer", "dim_store", "dim_geography", "dim_product", "dim_date", "fct_sales", "fct_orders", "fct_inventory", "daily_sales", "hourly_metrics", "customer_360", "product_performance"]
-)
+SILVER = {
+    *("invoice_lines", "customers", "customer_changes", "products", "stores", "store_changes"),
+    *("regions", "region_changes", "orders", "order_lines", "stock_movements", "members"),
+    *("tier_history", "points_ledger", "exchange_rates"),
+}
+GOLD = {
+    *("dim_customer", "dim_store", "dim_geography", "dim_product", "dim_date", "fct_sales"),
+    *("fct_orders", "fct_inventory", "daily_sales", "hourly_metrics", "customer_360"),
+    "product_performance",
+}
 
 
 def test_everything_declared_is_on():
@@ -68,8 +74,8 @@ def test_dbt_properties_are_those_of_the_contracts():
 def test_the_definitions_load_in_under_5_seconds():
     code = "import assets.definitions"
     subprocess.run([sys.executable, "-c", code], check=True)
-    started = time.process_time_ns()
-    children = sum(__import__("os").times()[2:4])
+    before = os.times()
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert sum(__import__("os").times()[2:4]) - children < 5
-    assert started
+    after = os.times()
+    # Of processor time, so that a busy machine does not decide.
+    assert after.children_user - before.children_user < 5
