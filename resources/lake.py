@@ -1,11 +1,17 @@
 """The lake by URL, reached through dagster-deltalake's storage settings."""
 
+import hashlib
+import os
+import re
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from dagster import ConfigurableResource
 from dagster_deltalake.config import AzureConfig, GcsConfig, LocalConfig, S3Config
 from pydantic import Field
 
+from aquifer.errors import SettingError
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
 
@@ -23,4 +29,25 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
     def lake(self) -> Lake:
         options = self.storage.str_dict()
         del options["provider"]
-        return Lake(self.root, FileLeases(Path(self.leases)), options)
+        return Lake(_plain(self.root), FileLeases(Path(self.leases)), options)
+
+
+def _plain(root: str) -> str:
+    """A name of the root that every engine reads: Sail opens no Delta table below a space.
+
+    A folder with such a name is reached through a symbolic link in the temporary folder.
+    """
+    if "://" in root or re.fullmatch(r"[A-Za-z0-9_./-]+", root):
+        return root
+    digest = hashlib.sha256(root.encode()).hexdigest()[:16]
+    link = Path(tempfile.gettempdir()) / f"aquifer-{os.getuid()}-{digest}"
+    try:
+        Path(root).mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            with suppress(FileExistsError):
+                link.symlink_to(root, target_is_directory=True)
+    except OSError as error:
+        raise SettingError(f"cannot use the lake {root}: {error.strerror}") from error
+    if link.readlink() != Path(root):
+        raise SettingError(f"{link} leads elsewhere than to the lake {root}; remove it")
+    return str(link)

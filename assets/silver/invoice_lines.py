@@ -46,16 +46,16 @@ INVOICED_AT = timestamp("invoiced_at")
 # What makes two lines equal: the values, not how a file writes them. Nulls are marked, so that a
 # missing value and an empty neighbour never look alike.
 IDENTITY = ", ".join(
-    f"coalesce(cast({value} as string), '\\u0000')"
-    for value in (
-        "invoice_no",
-        "stock_code",
-        "description",
-        f"coalesce({QUANTITY}, quantity)",
-        f"coalesce({INVOICED_AT}, invoiced_at)",
-        f"coalesce({PRICE}, unit_price)",
-        "customer_id",
-        "country",
+    f"coalesce(cast({value} as string), {text}, '\\u0000')"
+    for value, text in (
+        ("invoice_no", "invoice_no"),
+        ("stock_code", "stock_code"),
+        ("description", "description"),
+        (QUANTITY, "quantity"),
+        (INVOICED_AT, "invoiced_at"),
+        (PRICE, "unit_price"),
+        ("customer_id", "customer_id"),
+        ("country", "country"),
     )
 )
 

@@ -42,7 +42,9 @@
 {% endmacro %}
 
 {#- The rows to merge: the versions, and what stood of the touched keys and has no place any more. -#}
-{% macro with_vanished(versions, natural_key, surrogate_key, columns, touched) %}
+{% macro with_vanished(versions, natural_key, surrogate_key, attributes, touched) %}
+    {%- set columns = [surrogate_key, natural_key] + attributes
+        + ['valid_from', 'valid_to', 'is_current', 'is_deleted'] %}
     select {{ columns | join(', ') }}, _interval_seq, _deleted from {{ versions }}
     {%- if is_incremental() %}
     union all

@@ -57,15 +57,10 @@ def compile_checks(contract: type[Contract]) -> tuple[CompiledCheck, ...]:
 
 
 def _refuse_whole_table(contract: type[Contract]) -> None:
-    schema = schema_of(contract)
-    names = [str(check.name) for check in schema.checks]
-    names += [str(parser.name) for parser in schema.parsers or ()]
-    for column in schema.columns.values():
-        names += [str(parser.name) for parser in column.parsers or ()]
-    if names:
+    for check in schema_of(contract).checks:
         raise ContractError(
-            f"{contract.__name__}: '{names[0]}' is Python and cannot be compiled to SQL; "
-            "write it as a rule of the table, or in the table's query"
+            f"{contract.__name__}: the check '{check.name}' is of the whole table and cannot be "
+            "compiled to SQL; write it as a rule of the table"
         )
 
 

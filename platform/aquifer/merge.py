@@ -133,13 +133,15 @@ class HeldByFiles(MergePolicy):
         return (
             f"{arriving} union all select {columns}, cast(array() as array<string>) as _held "
             f"from {target.name} t where not {DELETED} "
-            f"and arrays_overlap(_files, {superseded}) and not exists "
+            f"and exists(_files, file -> file in ({superseded})) and not exists "
             f"(select 1 from {staged} c where c.`{key}` = t.`{key}` and {CLEAN})"
         )
 
     def clauses(self, runtime: Runtime, target: Target, staged: str, seq: int) -> str:
         superseded = _superseded(runtime, staged)
-        before = f"array_except(t._files, {superseded})" if superseded else "t._files"
+        before = "t._files"
+        if superseded:
+            before = f"filter(t._files, file -> file not in ({superseded}))"
         files = f"array_sort(array_union({before}, s._held))"
         columns = [*target.columns, *target.partition]
         return (
@@ -151,10 +153,10 @@ class HeldByFiles(MergePolicy):
 
 
 def _superseded(runtime: Runtime, staged: str) -> str:
-    """A literal array of the files of which the batch holds a further delivery, or nothing."""
+    """The files of which the batch holds a further delivery, as literals; or nothing."""
     rows = runtime.session.sql(f"select distinct _file from {staged} where _delivery > 1")
     files = sorted(rows.toArrow()["_file"].to_pylist())
-    return f"array({literals(files)})" if files else ""
+    return literals(files)
 
 
 def _months(runtime: Runtime, source: str) -> list[str]:

@@ -68,8 +68,13 @@ class Queries:
         fields = delta.schema().fields
         # DuckDB reads an instant in the time zone of the host; as plain microseconds it is UTC.
         instants = [f.name for f in fields if str(f.type) == 'PrimitiveType("timestamp")']
-        utc = ", ".join(f"make_timestamp(epoch_us({n})) as {n}" for n in instants)
-        replaced = f" replace ({utc})" if utc else ""
+        # A partition's value stands in the file's name, as text.
+        days = [f.name for f in fields if str(f.type) == 'PrimitiveType("date")']
+        typed = [
+            *(f"make_timestamp(epoch_us({name})) as {name}" for name in instants),
+            *(f"cast({name} as date) as {name}" for name in days),
+        ]
+        replaced = f" replace ({', '.join(typed)})" if typed else ""
         live = f" where not {DELETED}" if DELETED in {f.name for f in fields} else ""
         self._connection.execute(f'create schema if not exists "{layer}"')
         self._connection.execute(

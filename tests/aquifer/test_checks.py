@@ -423,6 +423,11 @@ def test_line_ends_are_written_so_that_java_and_rust_agree() -> None:
     assert portable(r"^a.(b$|c)[.$]\$$", whole=True) == r"^a[^\n](b\z|c)[.$]\$\z"
 
 
+def test_no_text_is_taken_for_one_of_sparks_variables() -> None:
+    contract = contract_of(eq="${spark.app.name}", str_contains=r"\${2}", isin=["$", "${}"])
+    assert not any("${" in check.failure for check in compile_checks(contract))
+
+
 @pytest.mark.parametrize(
     ("annotation", "check", "value"),
     [

@@ -119,4 +119,4 @@ versions as (
     {{ versions('states', 'customer_id', 'customer_key', attributes) }}
 )
 
-{{ with_vanished('versions', 'customer_id', 'customer_key', model.columns.keys() | list, 'touched') }}
+{{ with_vanished('versions', 'customer_id', 'customer_key', attributes, 'touched') }}

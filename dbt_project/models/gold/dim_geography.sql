@@ -54,4 +54,4 @@ versions as (
     {{ versions('states', 'country', 'geography_key', attributes) }}
 )
 
-{{ with_vanished('versions', 'country', 'geography_key', model.columns.keys() | list, 'touched') }}
+{{ with_vanished('versions', 'country', 'geography_key', attributes, 'touched') }}

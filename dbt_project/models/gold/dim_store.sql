@@ -37,4 +37,4 @@ versions as (
     {{ versions('states', 'store_id', 'store_key', attributes) }}
 )
 
-{{ with_vanished('versions', 'store_id', 'store_key', model.columns.keys() | list, 'touched') }}
+{{ with_vanished('versions', 'store_id', 'store_key', attributes, 'touched') }}
