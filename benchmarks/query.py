@@ -3,10 +3,11 @@
 import statistics
 import time
 
+from common import demo, empty_home, invoice_files, show
+
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
 from aquifer.query import Queries
-from common import demo, empty_home, invoice_files, show
 
 SQL = """
 select date_trunc('month', sold_at) as month, country, sum(net_amount) as net

@@ -1,14 +1,14 @@
 """Change events of the order database: the shape that all its bronze tables share."""
 
 from aquifer.bronze_topics import TopicTable
-from aquifer.contract import Contract, Field, hours, table
+from aquifer.contract import Contract, Field, hours, pii, table
 
 
 class ChangeEvent(Contract):
     """One change of one row, as a Debezium envelope (`op`, `before`, `after`, `source`)."""
 
     key: str | None = Field(description="primary key of the row that changed")
-    value: str | None = Field(description="the envelope, as JSON; it may hold personal data")
+    value: str | None = Field(description="the envelope, as JSON", metadata=pii("record"))
 
     class Config:
         metadata = table(owner="team:orders", grain="a change of a row", fresh_within=hours(26))

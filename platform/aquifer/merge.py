@@ -133,7 +133,7 @@ class HeldByFiles(MergePolicy):
         return (
             f"{arriving} union all select {columns}, cast(array() as array<string>) as _held "
             f"from {target.name} t where not {DELETED} "
-            f"and exists(_files, file -> file in ({superseded})) and not exists "
+            f"and arrays_overlap(_files, {superseded}) and not exists "
             f"(select 1 from {staged} c where c.`{key}` = t.`{key}` and {CLEAN})"
         )
 
@@ -141,7 +141,7 @@ class HeldByFiles(MergePolicy):
         superseded = _superseded(runtime, staged)
         before = "t._files"
         if superseded:
-            before = f"filter(t._files, file -> file not in ({superseded}))"
+            before = f"array_except(t._files, {superseded})"
         files = f"array_sort(array_union({before}, s._held))"
         columns = [*target.columns, *target.partition]
         return (
@@ -153,10 +153,11 @@ class HeldByFiles(MergePolicy):
 
 
 def _superseded(runtime: Runtime, staged: str) -> str:
-    """The files of which the batch holds a further delivery, as literals; or nothing."""
+    """A literal array of the files of which the batch holds a further delivery, or nothing."""
     rows = runtime.session.sql(f"select distinct _file from {staged} where _delivery > 1")
     files = sorted(rows.toArrow()["_file"].to_pylist())
-    return literals(files)
+    # The null makes its type that of the column: Sail takes no other.
+    return f"array({literals(files)}, cast(null as string))" if files else ""
 
 
 def _months(runtime: Runtime, source: str) -> list[str]:

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from aquifer.conform import REASONS, REFUSED
-from aquifer.contract import Contract, Field, Key, arrow_schema, hours, table
+from aquifer.contract import Contract, Field, Key, arrow_schema, hours, pii, table
 from aquifer.engine import register
 from aquifer.lake import SEQUENCE
 from aquifer.runtime import Runtime
@@ -15,7 +15,7 @@ class QuarantinedRow(Contract):
     position: str = Key(description="where the row stands in its source, which makes it one row")
     source: str = Field(description="file, topic or entity that the row came from")
     reasons: list[str] = Field(description="names of all checks that the row failed")
-    raw: str = Field(description="the row as received, as JSON; it may hold personal data")
+    raw: str = Field(description="the row as received, as JSON", metadata=pii("record"))
 
     class Config:
         metadata = table(

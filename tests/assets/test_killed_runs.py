@@ -24,7 +24,7 @@ def test_killed_at_25_points_the_tables_are_those_of_an_undisturbed_run(
     killed = 0
     while killed < KILLS:
         # Early kills tear the first commits, late ones those of gold.
-        code = nursery.work(home, [DAYS[:1], DAYS[1:]], kill_after=dice.uniform(0.2, 7.0))
+        code = nursery.work(home, [DAYS[:1], DAYS[1:]], kill_after=dice.uniform(0.2, 6.0))
         assert code in (-9, 0)
         if code == 0:
             home = homes(f"killed_{killed}")

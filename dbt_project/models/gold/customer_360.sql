@@ -61,7 +61,7 @@ select
     c.tier,
     c.first_sale_at,
     c.last_sale_at,
-    cast(datediff(date{{ latest }}, cast(c.last_sale_at as date)) as bigint) as recency_days,
+    cast(datediff(try_cast({{ latest }} as date), cast(c.last_sale_at as date)) as bigint) as recency_days,
     c.frequency,
     c.monetary,
     c.returned,
