@@ -22,6 +22,8 @@ lint: $(VENV)/.tested
 	"$(BIN)/mypy" platform/aquifer
 	PYTHONPATH=platform:. "$(BIN)/lint-imports"
 	"$(BIN)/aquifer" dbt-properties --check
+	"$(BIN)/dbt" --quiet parse --project-dir dbt_project --profiles-dir dbt_project \
+	    --target-path "$(CURDIR)/$(VENV)/dbt" --log-path "$(CURDIR)/$(VENV)/dbt"
 	"$(BIN)/sqlfluff" lint dbt_project/models dbt_project/tests/*.sql
 
 fix: $(VENV)/.tested
