@@ -52,7 +52,11 @@ def test_a_short_record_has_nulls():
     assert read(b"No,Text\n1\n") == [("1", None, None)]
 
 
-@pytest.mark.parametrize("content", [b"", b"No,Text\n", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"No,Text\n", gzip.compress(b"")],
+    ids=["nothing", "header", "compressed nothing"],
+)
 def test_an_empty_file_has_no_rows(content):
     assert read(content) == []
 
@@ -67,7 +71,9 @@ def test_a_truncated_gzip_is_incomplete():
         read(gzip.compress(b"No,Text\n" + b"1,a\n" * 1000)[:-12])
 
 
-@pytest.mark.parametrize("content", [b"\x00\x01\x02", b"\x1f\x8bnonsense" + bytes(30)])
+@pytest.mark.parametrize(
+    "content", [b"\x00\x01\x02", b"\x1f\x8bnonsense" + bytes(30)], ids=["zeros", "no gzip"]
+)
 def test_what_is_no_text_is_refused_by_name(content):
     with pytest.raises(SourceError, match=r"a\.csv"):
         read(content)
