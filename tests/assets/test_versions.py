@@ -1,0 +1,161 @@
+"""Versions over time (SCD2) are those of a full replay of the sorted history, late changes included."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aquifer.contract import arrow_schema
+from aquifer.dbt_project import failure
+from aquifer.engine import register
+from aquifer.runtime import Runtime
+from assets import tables
+from resources.engine import EngineResource
+from resources.lake import LakeResource
+
+BEGIN = datetime(1900, 1, 1, tzinfo=UTC)
+END = datetime(9999, 12, 31, tzinfo=UTC)
+EPOCH = datetime(2011, 1, 1, tzinfo=UTC)
+CUSTOMERS = 40
+
+changes = st.dictionaries(
+    st.integers(0, 12),  # the day of the change
+    st.tuples(st.sampled_from(["Leeds", "York"]), st.booleans(), st.integers(0, 2)),
+    max_size=6,
+)
+"""For each day a city, whether the row was deleted, and the batch in which the change arrives."""
+
+tiers = st.dictionaries(
+    st.integers(0, 12),
+    st.tuples(st.sampled_from(["bronze", "gold"]), st.integers(0, 2)),
+    max_size=3,
+)
+
+
+def replay(changed: dict, tiered: dict) -> list[tuple]:
+    """The versions of one customer: valid_from, valid_to, city, tier, is_deleted."""
+    days = sorted({*changed, *tiered})
+    instants = [BEGIN, *(EPOCH + timedelta(days=day) for day in days)]
+    states = []
+    for day in [None, *days]:
+        known = [d for d in changed if day is not None and d <= day]
+        source = max(known) if known else min(changed, default=None)
+        city, deleted, _ = changed[source] if source is not None else (None, False, 0)
+        held = [d for d in tiered if day is not None and d <= day]
+        states.append((city, tiered[max(held)][0] if held else None, deleted))
+    kept = [i for i in range(len(states)) if i == 0 or states[i] != states[i - 1]]
+    ends = [*(instants[i] for i in kept[1:]), END]
+    return [(instants[i], end, *states[i]) for i, end in zip(kept, ends, strict=True)]
+
+
+class Warehouse:
+    """A lake whose silver tables are written by hand, and dim_customer built from them."""
+
+    def __init__(self, folder) -> None:
+        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
+        self.lake = resource.lake
+        self.engine = EngineResource(url="sail://", lake=resource)
+        self.runtime = Runtime(self.engine.spark_session, self.lake)
+        self.silver = {table.name: table for table in tables.silver}
+        for table in tables.silver:
+            self.lake.ensure(table.name, table.schema, table.target.partition)
+        for name in [*self.silver, *tables.gold.contracts]:
+            # Another test of this process may have named its own.
+            self.runtime.session.sql(f"create database if not exists {name.split('.')[0]}")
+            self.runtime.session.sql(f"drop table if exists {name}").collect()
+        register(self.runtime.session, self.lake, self.silver)
+        self.customers = 0
+
+    def add(self, name: str, rows: list[dict]) -> None:
+        if rows:
+            schema = self.silver[name].schema
+            full = [{field: row.get(field) for field in schema.names} for row in rows]
+            self.lake.append(name, pa.Table.from_pylist(full, schema), {})
+
+    def build(self) -> None:
+        events = tables.gold.build(self.runtime, self.engine.remote, ["gold.dim_customer"])
+        assert [reason for event in events if (reason := failure(event))] == []
+
+    def versions(self) -> dict[str, list[tuple]]:
+        found: dict[str, list[tuple]] = {}
+        columns = ["customer_id", "valid_from", "valid_to", "city", "tier", "is_deleted"]
+        for row in self.lake.read("gold.dim_customer", columns).to_pylist():
+            identity = row.pop("customer_id")
+            found.setdefault(identity, []).append(tuple(row.values()))
+        return {identity: sorted(rows) for identity, rows in found.items()}
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory) -> Warehouse:
+    return Warehouse(tmp_path_factory.mktemp("versions"))
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(st.lists(st.tuples(changes, tiers), min_size=CUSTOMERS, max_size=CUSTOMERS))
+def test_versions_are_those_of_a_replay_whatever_arrives_when(warehouse, histories):
+    first = warehouse.customers + 10_000
+    warehouse.customers += len(histories)
+    numbered = {str(first + n): history for n, history in enumerate(histories)}
+    warehouse.add("silver.members", [member(identity) for identity in numbered])
+    for batch in range(3):
+        warehouse.add(
+            "silver.customer_changes",
+            [
+                change(identity, day, city, deleted)
+                for identity, (changed, _) in numbered.items()
+                for day, (city, deleted, arrives) in changed.items()
+                if arrives == batch
+            ],
+        )
+        warehouse.add(
+            "silver.tier_history",
+            [
+                tier_change(identity, day, tier)
+                for identity, (_, tiered) in numbered.items()
+                for day, (tier, arrives) in tiered.items()
+                if arrives == batch
+            ],
+        )
+        warehouse.build()
+    found = warehouse.versions()
+    expected = {
+        identity: replay(*history) for identity, history in numbered.items() if any(history)
+    }
+    assert {identity: found.get(identity) for identity in expected} == expected
+
+
+def member(identity: str) -> dict:
+    return {
+        "member_id": f"M{identity}",
+        "customer_id": identity,
+        "status": "active",
+        "joined_on": EPOCH.date(),
+        "_deleted": False,
+    }
+
+
+def change(identity: str, day: int, city: str, deleted: bool) -> dict:
+    return {
+        "customer_id": identity,
+        "changed_at": EPOCH + timedelta(days=day),
+        "city": city,
+        "is_deleted": deleted,
+        "_deleted": False,
+    }
+
+
+def tier_change(identity: str, day: int, tier: str) -> dict:
+    return {
+        "tier_change_id": f"{identity}-{day}",
+        "member_id": f"M{identity}",
+        "tier": tier,
+        "changed_at": EPOCH + timedelta(days=day),
+        "_deleted": False,
+    }
+
+
+def test_the_contracts_of_the_hand_written_tables_are_those_of_silver(warehouse):
+    names = set(arrow_schema(warehouse.silver["silver.customer_changes"].contract).names)
+    assert set(change("1", 0, "York", False)) - {"_deleted"} <= names
