@@ -1,4 +1,4 @@
-"""Versions over time (SCD2) are those of a full replay of the sorted history, late ones included."""
+"""Versions over time (SCD2) are those of a full replay of the history, late changes included."""
 
 from datetime import UTC, datetime, timedelta
 
