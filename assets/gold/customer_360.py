@@ -14,7 +14,7 @@ class Customer360(Contract):
     recency_days: int = Field(ge=0, description="days from the last sale to the latest of all")
     frequency: int = Field(ge=1, description="invoices with a sale")
     monetary: Money = Field(description="revenue, GBP")
-    returned: Money = Field(le=0)
+    returned: Money
 
     class Config:
         metadata = table(owner="team:sales", grain="a customer", fresh_within=hours(26))

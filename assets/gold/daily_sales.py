@@ -13,7 +13,7 @@ class DailySales(Contract):
     lines: int = Field(ge=1)
     units: int
     gross_sales: Money = Field(ge=0, description="net of sale lines, GBP")
-    returns: Money = Field(le=0, description="net of return lines, GBP")
+    returns: Money = Field(description="net of return lines, GBP")
     revenue: Money = Field(description="net of sale and return lines, GBP")
     eur_rate: Money | None = Field(description="latest rate on or before the day")
     revenue_eur: Money | None

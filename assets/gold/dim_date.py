@@ -4,16 +4,16 @@ from aquifer.contract import Contract, Date, Field, Key, hours, table
 
 
 class DimDate(Contract):
-    """One row a day, from 2009 to 2015."""
+    """One row a day, from 2000 to 2050, and one for the unknown day, all of it null."""
 
-    date_key: int = Key(description="yyyymmdd")
-    day: Date
-    year: int
-    quarter: int = Field(ge=1, le=4)
-    month: int = Field(ge=1, le=12)
-    week: int = Field(ge=1, le=53, description="ISO week")
-    weekday: int = Field(ge=1, le=7, description="1 is Monday")
-    is_weekend: bool
+    date_key: int = Key(description="yyyymmdd; -1 is the unknown day")
+    day: Date | None
+    year: int | None
+    quarter: int | None = Field(ge=1, le=4)
+    month: int | None = Field(ge=1, le=12)
+    week: int | None = Field(ge=1, le=53, description="ISO week")
+    weekday: int | None = Field(ge=1, le=7, description="1 is Monday")
+    is_weekend: bool | None
 
     class Config:
         metadata = table(owner="team:platform", grain="a day", fresh_within=hours(26))

@@ -16,9 +16,9 @@ class FctOrders(Contract):
     shipped_at: Timestamp | None
     delivered_at: Timestamp | None
     cancelled_at: Timestamp | None
-    hours_to_pay: Money | None = Field(ge=0)
-    hours_to_ship: Money | None = Field(ge=0)
-    hours_to_deliver: Money | None = Field(ge=0)
+    hours_to_pay: Money | None
+    hours_to_ship: Money | None
+    hours_to_deliver: Money | None
     lines: int = Field(ge=0)
     quantity: int = Field(ge=0)
     gross_amount: Money = Field(ge=0)

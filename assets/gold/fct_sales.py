@@ -20,7 +20,7 @@ class FctSales(Contract):
     customer_id: str | None = Field(metadata=pii("customer"))
     country: str
     quantity: int = Field(ne=0)
-    unit_price: Money = Field(gt=0)
+    unit_price: Money = Field(ge=0)
     net_amount: Money = Field(description="quantity x unit_price, GBP")
 
     class Config:

@@ -10,9 +10,9 @@ class ProductPerformance(Contract):
     description: str | None
     category: str | None
     units_sold: int = Field(ge=0)
-    units_returned: int = Field(ge=0)
+    units_returned: int
     revenue: Money
-    return_rate: Money | None = Field(ge=0, description="units returned for one sold")
+    return_rate: Money | None = Field(description="units returned for one sold")
     customers: int = Field(ge=0)
     margin: Money | None = Field(description="revenue less cost of the net units, GBP")
     last_sold_at: Timestamp | None

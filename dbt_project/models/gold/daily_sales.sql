@@ -4,12 +4,18 @@ with touched as (
     {{ changed_lines("cast(invoiced_at as date) as day, country, 'online' as channel") }}
     {%- if is_incremental() and not from_scratch() %}
     union
-    -- A rate holds from its day until the next rate.
+    -- A rate holds from its day until the next rate, however far away that is.
     select d.day, d.country, d.channel
     from {{ this }} as d
-    inner join {{ source('silver', 'exchange_rates') }} as r
-        on d.day >= r.rated_on and d.day <= date_add(r.rated_on, 10)
-    where r._seq > {{ since('silver.exchange_rates') }} and r.currency = 'EUR'
+    inner join (
+        select
+            _seq,
+            rated_on,
+            lead(rated_on) over (order by rated_on) as next_on
+        from {{ source('silver', 'exchange_rates') }}
+        where currency = 'EUR'
+    ) as r on d.day >= r.rated_on and (r.next_on is null or d.day < r.next_on)
+    where r._seq > {{ since('silver.exchange_rates') }}
     {%- endif %}
 ),
 
@@ -50,7 +56,7 @@ select
     cast(s.returns as decimal(18, 4)) as returns,
     cast(s.revenue as decimal(18, 4)) as revenue,
     r.rate as eur_rate,
-    cast(s.revenue * r.rate as decimal(18, 4)) as revenue_eur,
+    cast(cast(s.revenue as decimal(18, 4)) * r.rate as decimal(18, 4)) as revenue_eur,
     s.day is null as _deleted
 from touched as t
 left join sales as s on t.day = s.day and t.country = s.country and t.channel = s.channel

@@ -20,6 +20,17 @@ with touched as (
     where _seq > {{ since('silver.invoice_lines') }} and customer_id is not null
     union
     select 'unknown' as customer_id
+    {%- if not from_scratch() %}
+    union
+    -- A membership that went to another customer took its tiers along.
+    select d.customer_id
+    from {{ this }} as d
+    where
+        d.tier is not null
+        and not exists (
+            select 1 from {{ source('silver', 'members') }} as m where m.customer_id = d.customer_id
+        )
+    {%- endif %}
 ),
 
 changes as (

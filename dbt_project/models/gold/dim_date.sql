@@ -10,7 +10,11 @@ select
     cast((dayofweek(day) + 5) % 7 + 1 as bigint) as weekday,
     dayofweek(day) in (1, 7) as is_weekend,
     false as _deleted
-from (select explode(sequence(date'2009-01-01', date'2015-12-31')) as day)
+from (
+    select explode(sequence(date'2000-01-01', date'2050-12-31')) as day
+    union all
+    select cast(null as date) as day
+)
 {%- if not from_scratch() %}
 where false
 {%- endif %}

@@ -28,8 +28,7 @@ select
     s.units_sold,
     s.units_returned,
     s.revenue,
-    cast(s.units_returned / cast(nullif(s.units_sold, 0) as decimal(18, 0)) as decimal(18, 4))
-        as return_rate,
+    {{ ratio('s.units_returned', 'nullif(s.units_sold, 0)') }} as return_rate,
     s.customers,
     cast(s.revenue - (s.units_sold - s.units_returned) * p.cost as decimal(18, 4)) as margin,
     s.last_sold_at,

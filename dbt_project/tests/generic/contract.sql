@@ -1,5 +1,5 @@
-{#- All checks of a table's contract in one pass over the rows of this build; one row a check that
-    some rows fail. Older rows passed when they were built. -#}
+{#- All checks of a table's contract in one pass over the rows that have not passed before; one row a
+    check that some rows fail. -#}
 {% test contract(model, checks) %}
 select
     name,
@@ -18,7 +18,7 @@ from (
             )
         ) as name
     from {{ model }}
-    where _seq >= {{ var('build') }}
+    where _seq > {{ tested(model) }}
 )
 group by name
 {% endtest %}

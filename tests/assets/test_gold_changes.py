@@ -1,0 +1,234 @@
+"""What arrives late or odd: gold is as if it had been built from all of it at once."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import CommitProperties, Transaction, write_deltalake
+
+from aquifer.dbt_project import failure
+from aquifer.engine import register
+from aquifer.lake import SEQUENCE
+from aquifer.runtime import Runtime
+from assets import tables
+from resources.engine import EngineResource
+from resources.lake import LakeResource
+
+SILVER = {table.name: table for table in tables.silver}
+AUTOMATED = sorted(tables.gold.contracts.keys() - {"gold.fct_inventory"})
+DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
+FACTS = [*DIMENSIONS, "gold.fct_sales"]
+DAILY = [*FACTS, "gold.daily_sales"]
+PRODUCTS = [*FACTS, "gold.product_performance"]
+
+
+class MadeUp:
+    """A lake whose silver tables hold what `put` says."""
+
+    def __init__(self, folder: Path) -> None:
+        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
+        self.lake = resource.lake
+        engine = EngineResource(url="sail://", lake=resource)
+        self._runtime = Runtime(engine.spark_session, self.lake)
+        self._remote = engine.remote
+        self._state: dict[str, dict[tuple, dict]] = {name: {} for name in SILVER}
+        self.forget()
+        for name, table in SILVER.items():
+            self.lake.ensure(name, table.schema, table.target.partition)
+        register(self._runtime.session, self.lake, self.lake.names())
+
+    def forget(self) -> None:
+        """Free the names of the tables: the engine's session is one for all tests of a process."""
+        for name in [*SILVER, *tables.gold.contracts]:
+            session = self._runtime.session
+            session.sql(f"create database if not exists {name.split('.')[0]}").collect()
+            session.sql(f"drop table if exists {name}").collect()
+
+    def put(self, name: str, *rows: dict[str, Any]) -> None:
+        """Insert or replace rows by key, in one commit, as a silver table does."""
+        table, state = SILVER[name], self._state[name]
+        seq = self.lake.next_seq(name)
+        for row in rows:
+            state[tuple(row[key] for key in table.target.keys)] = {
+                "_deleted": False,
+                **({"_month": f"{row['invoiced_at']:%Y-%m}"} if "invoiced_at" in row else {}),
+                **row,
+                SEQUENCE: seq,
+            }
+        schema = table.schema.append(pa.field(SEQUENCE, pa.int64()))
+        write_deltalake(
+            self.lake.table(name),
+            pa.Table.from_pylist(list(state.values()), schema=schema),
+            mode="overwrite",
+            commit_properties=CommitProperties(app_transactions=[Transaction(SEQUENCE, seq)]),
+        )
+
+    def build(self, *names: str, full_refresh: bool = False) -> list[str]:
+        """Build gold tables, all but the snapshot unless named; what failed."""
+        events = tables.gold.build(
+            self._runtime, self._remote, list(names) or AUTOMATED, full_refresh=full_refresh
+        )
+        return [reason for event in events if (reason := failure(event))]
+
+    def content(self) -> dict[str, list[tuple]]:
+        """The rows of every gold table in any order, without the columns of the platform."""
+        return {
+            name: sorted(
+                (
+                    tuple(value for column, value in row.items() if not column.startswith("_"))
+                    for row in self.rows(name)
+                ),
+                key=repr,
+            )
+            for name in AUTOMATED
+        }
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        return self.lake.read(name).to_pylist()
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+FIRST = instant("2011-03-01 10:00")
+
+
+def line(number: str, at: datetime, customer: str | None, **other: Any) -> dict[str, Any]:
+    """A line of `silver.invoice_lines`: one piece of GBP 2.50, unless it says otherwise."""
+    row = {
+        "line_id": number,
+        "invoice_no": "536365",
+        "stock_code": "10001",
+        "description": "MUG",
+        "quantity": 1,
+        "unit_price": Decimal("2.5"),
+        "customer_id": customer,
+        "country": "EIRE",
+        "invoiced_at": at,
+        "line_type": "sale",
+        **other,
+    }
+    return {**row, "net_amount": row["quantity"] * row["unit_price"]}
+
+
+def member(number: str, customer: str, deleted_at: datetime | None = None) -> dict[str, Any]:
+    return {
+        "member_id": number,
+        "customer_id": customer,
+        "status": "active",
+        "joined_on": date(2011, 1, 1),
+        "deleted_at": deleted_at,
+    }
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = MadeUp(tmp_path)
+    yield world
+    world.forget()
+
+
+def rate(day: str, value: str) -> dict:
+    return {"rated_on": date.fromisoformat(day), "currency": "EUR", "rate": Decimal(value)}
+
+
+def test_late_rates_and_memberships_that_move_are_as_a_full_refresh(world):
+    tier = {"tier_change_id": "t", "member_id": "m", "tier": "gold", "deleted_at": None}
+    world.put("silver.exchange_rates", rate("2011-03-01", "1.1"))
+    world.put("silver.members", member("m", "17850"))
+    world.put("silver.tier_history", {**tier, "changed_at": instant("2011-03-10 00:00")})
+    late = line("b", instant("2011-03-25 11:00"), "17850", invoice_no="536366")
+    world.put("silver.invoice_lines", line("a", FIRST, "17850"), late)
+    assert world.build() == []
+    # The next rate comes weeks after the days that it holds for.
+    world.put("silver.exchange_rates", rate("2011-03-04", "1.2"))
+    world.put("silver.members", member("m", "17851"))
+    assert world.build() == []
+    incremental = world.content()
+    assert {row["eur_rate"] for row in world.rows("gold.daily_sales")} == {
+        Decimal("1.1000"),
+        Decimal("1.2000"),
+    }
+    assert {row["tier"] for row in world.rows("gold.customer_360")} == {None}
+    assert world.build(full_refresh=True) == []
+    assert world.content() == incremental
+
+
+def test_returns_of_any_sign_and_days_beyond_the_calendar_are_facts(world):
+    odd = [
+        line("free", FIRST, None, line_type="return", unit_price=Decimal(0), quantity=-1),
+        line("more", FIRST, "17850", line_type="return", invoice_no="C536367"),
+        line("far", instant("2061-03-05 10:00"), "17850"),
+        line("a", FIRST, "17850", quantity=3),
+        line("back", FIRST, "17850", quantity=-2, line_type="return", invoice_no="C536368"),
+    ]
+    world.put("silver.invoice_lines", *odd)
+    assert world.build() == []
+    facts = {row["sale_line_id"]: row for row in world.rows("gold.fct_sales")}
+    assert facts.keys() == {row["line_id"] for row in odd}
+    assert facts["far"]["date_key"] == -1
+    assert facts["a"]["date_key"] == 20110301
+    # Two of four pieces, and one that came back with the wrong sign, and one for nothing.
+    (product,) = world.rows("gold.product_performance")
+    assert (product["units_sold"], product["units_returned"]) == (4, 2)
+    assert product["return_rate"] == Decimal("0.5000")
+
+
+def test_quotients_are_rounded_not_cut_off(world):
+    sold = line("a", FIRST, "17850", quantity=3)
+    back = line("b", FIRST, "17850", quantity=-2, line_type="return", invoice_no="C536367")
+    world.put("silver.invoice_lines", sold, back)
+    assert world.build(*PRODUCTS) == []
+    (product,) = world.rows("gold.product_performance")
+    assert product["return_rate"] == Decimal("0.6667")
+
+
+def test_a_late_change_points_facts_at_its_version_and_back_when_it_is_taken_back(world):
+    def change(at: str, city: str) -> dict:
+        moved = {"customer_id": "17850", "changed_at": instant(at), "city": city}
+        return {**moved, "name": "N", "country": "EIRE", "is_deleted": False}
+
+    def points() -> dict[str, str]:
+        city = {row["customer_key"]: row["city"] for row in world.rows("gold.dim_customer")}
+        facts = world.rows("gold.fct_sales")
+        return {row["sale_line_id"]: city[row["customer_key"]] for row in facts}
+
+    late = instant("2011-04-01 00:00")
+    world.put("silver.invoice_lines", line("a", FIRST, "17850"), line("b", late, "17850"))
+    world.put("silver.customer_changes", change("2011-01-01", "Leeds"))
+    assert world.build(*FACTS) == []
+    assert points() == {"a": "Leeds", "b": "Leeds"}
+    world.put("silver.customer_changes", change("2011-04-01", "York"))
+    assert world.build(*FACTS) == []
+    assert points() == {"a": "Leeds", "b": "York"}
+    world.put("silver.customer_changes", change("2011-04-01", "Leeds"))
+    assert world.build(*FACTS) == []
+    assert points() == {"a": "Leeds", "b": "Leeds"}
+
+
+def test_a_check_that_failed_goes_on_failing_and_holds_back_what_is_downstream(world):
+    world.put("silver.invoice_lines", line("a", FIRST, "17850"))
+    assert world.build(*DAILY) == []
+    odd = {"tier_change_id": "t", "member_id": "m", "tier": "wood", "deleted_at": None}
+    world.put("silver.members", member("m", "17850"))
+    world.put("silver.tier_history", {**odd, "changed_at": FIRST})
+    world.put("silver.invoice_lines", line("b", FIRST, "17850"))
+    for _ in range(2):
+        failures = world.build(*DAILY)
+        assert any(failure.startswith("dim_customer_contract:") for failure in failures)
+        assert [row["lines"] for row in world.rows("gold.daily_sales")] == [1]
+    world.put("silver.tier_history", {**odd, "changed_at": FIRST, "tier": "gold"})
+    assert world.build(*DAILY) == []
+    assert [row["lines"] for row in world.rows("gold.daily_sales")] == [2]
+
+
+def test_nothing_new_writes_no_row(world):
+    world.put("silver.invoice_lines", line("a", FIRST, "17850"))
+    assert world.build() == []
+    files = {name: sorted(world.lake.table(name).file_uris()) for name in world.content()}
+    assert world.build() == []
+    assert {n: sorted(world.lake.table(n).file_uris()) for n in files} == files
