@@ -11,9 +11,10 @@ from typing import Any
 
 from pandera.api.checks import Check
 
-from aquifer.column_types import ColumnType, text_literal
+from aquifer.column_types import ColumnType
 from aquifer.contract import Contract, ContractField, contract_fields, schema_of, table_metadata
 from aquifer.declarations import ROW_CHECKS
+from aquifer.engine import literal
 from aquifer.errors import ContractError
 from aquifer.patterns import portable
 
@@ -163,7 +164,7 @@ def _pattern(words: str, *, whole: bool) -> _Compiler:
         pattern = statistics["pattern"]
         if not isinstance(pattern, str):
             raise ContractError(f"the pattern {pattern!r} is no text")
-        written = text_literal(portable(pattern, whole=whole))
+        written = literal(portable(pattern, whole=whole))
         return f"{column.sql} rlike {written}", f"{words} {pattern}"
 
     return compile_pattern

@@ -22,14 +22,8 @@ Date = datetime.date
 """A calendar day."""
 
 
-def text_literal(text: str) -> str:
-    """A text as a Spark SQL literal that Spark takes for nothing else."""
-    # Spark replaces ${name} by a setting before it parses, within quotes too.
-    return literal(text).replace("${", "\\u0024{")
-
-
 def _text(value: Any) -> str | None:
-    return text_literal(value) if isinstance(value, str) else None
+    return literal(value) if isinstance(value, str) else None
 
 
 def _integer(value: Any) -> str | None:

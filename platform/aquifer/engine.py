@@ -5,6 +5,7 @@ not: which server it is (resources) and what is asked of it (the builders).
 """
 
 from collections.abc import Iterable
+from itertools import groupby
 
 from pyspark.sql import SparkSession
 
@@ -17,17 +18,19 @@ def register(session: SparkSession, lake: Lake, names: Iterable[str]) -> None:
     A server's catalog may live in memory only: in a new session nothing is known, and dbt would
     build every incremental model anew.
     """
-    for name in names:
-        layer = name.split(".")[0]
+    for layer, tables in groupby(sorted(names), key=lambda name: name.split(".")[0]):
         session.sql(f"CREATE DATABASE IF NOT EXISTS {layer}").collect()
-        session.sql(
-            f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {literal(lake.uri(name))}"
-        ).collect()
+        known = {row.tableName for row in session.sql(f"SHOW TABLES IN {layer}").collect()}
+        for name in tables:
+            if name.split(".")[1] not in known:
+                place = literal(lake.uri(name))
+                session.sql(f"CREATE TABLE {name} USING delta LOCATION {place}").collect()
 
 
 def literal(text: str) -> str:
-    """A text as a Spark SQL literal."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    """A text as a Spark SQL literal that Spark takes for nothing else."""
+    # Spark replaces ${name} by a setting before it parses, within quotes too.
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\u0024{")
     return f"'{escaped}'"
 
 

@@ -78,7 +78,7 @@ class Gold:
             full_refresh: look at all of silver anew.
         """
         lake = runtime.lake
-        with lake.lease(tables):
+        with lake.lease(tables), runtime.staging() as staging:
             for name in tables:
                 lake.ensure(name, self.schema(name), self.partition(name))
             register(runtime.session, lake, lake.names())
@@ -104,6 +104,7 @@ class Gold:
                 {
                     **(variables or {}),
                     "build": build,
+                    "staging": staging,
                     "progress": {
                         name.split(".")[1]: marks for name, marks in progress.items() if marks
                     },

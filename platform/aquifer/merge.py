@@ -50,9 +50,12 @@ class MergePolicy(ABC):
     def clauses(self, runtime: Runtime, target: Target, staged: str, seq: int) -> str:
         """The MERGE's WHEN clauses."""
 
-    def merge(self, runtime: Runtime, target: Target, staged: str, seq: int) -> None:
-        """MERGE the clean rows of `staged`; rows that change get `seq` as `_seq`."""
-        source = self.prepare(runtime, target, staged)
+    def merge(self, runtime: Runtime, target: Target, staged: str, place: str, seq: int) -> None:
+        """MERGE the clean rows of `staged`; rows that change get `seq` as `_seq`.
+
+        The source is written to `place` first: a MERGE may evaluate its source twice.
+        """
+        source = runtime.stage(self.prepare(runtime, target, staged), place, f"merged_{staged}")
         on = [f"t.`{key}` = s.`{key}`" for key in target.keys]
         if target.month_of:
             months = _months(runtime, source)
@@ -60,7 +63,7 @@ class MergePolicy(ABC):
                 return
             on.append(f"t.{MONTH} in ({literals(months)})")
         runtime.session.sql(
-            f"merge into {target.name} t using ({source}) s on {' and '.join(on)} "
+            f"merge into {target.name} t using {source} s on {' and '.join(on)} "
             + self.clauses(runtime, target, staged, seq)
         ).collect()
 
@@ -118,15 +121,29 @@ class HeldByFiles(MergePolicy):
     def prepare(self, runtime: Runtime, target: Target, staged: str) -> str:
         key = target.keys[0]
         columns = ", ".join(f"`{column}`" for column in [*target.columns, *target.partition])
-        month = ", ".join(["", *_month_column(target)])
+        # All rows of a key are equal but for how they were written, so that any of them will do;
+        # engines take the maximum fast. Most keys are in one file: only of the others is there
+        # an array to collect.
+        values = ", ".join(f"max(`{c}`) as `{c}`" for c in target.columns if c != key)
         current = f"select _file, max(_delivery) as _current from {staged} group by _file"
         held = (
-            f"select *, row_number() over (partition by `{key}` order by _position) as _rank, "
-            f"collect_set(case when _delivery = _current then _file end) "
-            f"over (partition by `{key}`) as _held{month} "
+            f"select *, case when _delivery = _current then _file end as _holder "
             f"from {staged} join ({current}) using (_file) where {CLEAN}"
         )
-        arriving = f"select {columns}, array_sort(_held) as _held from ({held}) where _rank = 1"
+        one = (
+            f"select `{key}`, {values}, min(_holder) as _first, max(_holder) as _last "
+            f"from ({held}) group by `{key}`"
+        )
+        several = (
+            f"select `{key}`, array_sort(collect_set(_holder)) as _all from ({held}) left semi join "
+            f"(select `{key}` from ({one}) where _first <> _last) using (`{key}`) group by `{key}`"
+        )
+        month = "".join(f", {column}" for column in _month_column(target))
+        arriving = (
+            f"select {columns}, case when _all is not null then _all "
+            "when _first is null then cast(array() as array<string>) else array(_first) end "
+            f"as _held from (select *{month} from ({one})) left join ({several}) using (`{key}`)"
+        )
         superseded = _superseded(runtime, staged)
         if not superseded:
             return arriving
@@ -161,7 +178,7 @@ def _superseded(runtime: Runtime, staged: str) -> str:
 
 
 def _months(runtime: Runtime, source: str) -> list[str]:
-    rows = runtime.session.sql(f"select distinct {MONTH} from ({source})")
+    rows = runtime.session.sql(f"select distinct {MONTH} from {source}")
     return sorted(rows.toArrow()[MONTH].to_pylist())
 
 

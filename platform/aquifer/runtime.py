@@ -29,6 +29,17 @@ class Runtime:
         finally:
             remove_tree(UPath(place, **dict(self.lake.storage_options)))
 
+    def stage(self, query: str, place: str, view: str) -> str:
+        """Write a query's rows to a folder below `staging()` and name them; the name."""
+        folder = f"{place}/{view}"
+        rows = self.session.sql(query)
+        rows.write.parquet(folder)
+        # Of no rows Sail writes no file, not even the folder.
+        written = UPath(folder, **dict(self.lake.storage_options)).exists()
+        staged = self.session.read.parquet(folder) if written else rows.limit(0)
+        staged.createOrReplaceTempView(view)
+        return view
+
 
 def remove_tree(folder: UPath) -> None:
     """Remove a folder and all that is in it, on any file system; absent is fine."""

@@ -96,12 +96,11 @@ class SilverTable:
     def _take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> dict[str, Any]:
         session, lake = runtime.session, runtime.lake
         received = f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
-        session.sql(self._checked(runtime, received)).write.parquet(place)
-        staged = f"staged_{self.name.replace('.', '_')}"
-        session.read.parquet(place).createOrReplaceTempView(staged)
+        view = f"staged_{self.name.replace('.', '_')}"
+        staged = runtime.stage(self._checked(runtime, received), place, view)
         quarantined = quarantine(runtime, self.name, staged)
         seq = lake.next_seq(self.name)
-        self.policy.merge(runtime, self.target, staged, seq)
+        self.policy.merge(runtime, self.target, staged, place, seq)
         lake.record(self.name, {self.reads.name: upto, SEQUENCE: seq})
         rows = session.table(self.reads.name).where(received)
         sample = session.table(staged).where(CLEAN).limit(5).toArrow()

@@ -5,28 +5,38 @@
   from a query. A model selects the rows that may have changed, with `_deleted` true for those that
   are no more. Rows that stay the same are not written, so that what is downstream has nothing to do.
   A full refresh merges all rows and deletes what the model no longer yields, in one commit.
+
+  The rows are written to a Parquet folder below the variable `staging` first: a MERGE evaluates its
+  source twice, and the partitions that it touches are read from it as literals.
 -#}
 {% materialization incremental, adapter='spark' %}
     {%- set relation = this.incorporate(type='table') -%}
+    {%- set staged = this.incorporate(path={'identifier': this.identifier ~ '__staged'}) -%}
     {{ run_hooks(pre_hooks) }}
-    {%- call statement('main') -%}
-        {{ merge_rows(relation, sql) }}
+    {%- call statement('unstage') %} drop table if exists {{ staged }} {% endcall -%}
+    {%- call statement('stage') -%}
+        create table {{ staged }} using parquet
+        location '{{ var("staging") }}/{{ this.identifier }}' as {{ sql }}
     {%- endcall -%}
+    {%- call statement('main') -%}
+        {{ merge_rows(relation, staged) }}
+    {%- endcall -%}
+    {%- call statement('unstage') %} drop table {{ staged }} {% endcall -%}
     {{ run_hooks(post_hooks) }}
     {{ return({'relations': [relation]}) }}
 {% endmaterialization %}
 
-{% macro merge_rows(relation, sql) %}
+{% macro merge_rows(relation, staged) %}
     {%- set key = config.require('unique_key') -%}
     {%- set partition = config.get('partition_by') -%}
     {%- set extra = config.get('technical', []) -%}
     {%- set columns = model.columns.keys() | list -%}
     {%- set inserted = columns + extra + ([partition] if partition and partition not in columns else []) -%}
     {%- set values = columns | reject('in', key) | list -%}
-    merge into {{ relation }} as t using ({{ sql }}) as s
+    merge into {{ relation }} as t using {{ staged }} as s
     on {% for column in key %}t.{{ column }} = s.{{ column }} and {% endfor %}
     {%- if partition and not flags.FULL_REFRESH %} t.{{ partition }} in
-        ({{ literals("select distinct cast(" ~ partition ~ " as string) from (" ~ sql ~ ")") }})
+        ({{ literals("select distinct cast(" ~ partition ~ " as string) from " ~ staged) }})
     {%- else %} true {%- endif %}
     when matched and s._deleted then delete
     when matched and not (
