@@ -18,6 +18,7 @@ from dagster import (
 
 from aquifer.lake import NOTHING, SEQUENCE
 from aquifer.maintenance import maintenance_job
+from aquifer.replay import replay_job
 from assets import tables
 from resources.lake import LakeResource
 from resources.sources import LandingResource
@@ -45,7 +46,7 @@ ingest = define_asset_job(
 
 maintain = maintenance_job(tables.clustering())
 
-jobs = [main, snapshots, ingest, maintain]
+jobs = [main, snapshots, ingest, maintain, replay_job(tables.silver)]
 
 schedules = [
     ScheduleDefinition(

@@ -8,18 +8,21 @@ Beside the columns as received, a row carries where it came from (`_file`, `_del
 `_partition`, `_offset`; or `_extracted_at`, `_op`), `_ingested_at` and `_seq`.
 """
 
+import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from aquifer.advance import Advance
 from aquifer.contract import Contract, arrow_schema
-from aquifer.lake import Lake
+from aquifer.errors import SourceError
+from aquifer.lake import SEQUENCE, Lake
 from aquifer.masking import sample_markdown
 
 
@@ -63,13 +66,64 @@ class BronzeTable(ABC):
 
         Columns: `raw` (a struct of the fields as text), `_position`, `_source`, `_changed_at` and
         `_order` (which decide between states of one key), `_op` ('d' for a delete), `_raw` (the
-        row as it came, for the quarantine), and those of the kind. `contract` is the silver
-        table's, whose fields are looked for in an event.
+        row as it came) and `_origin` (the rest of it), for the quarantine, and those of the kind.
+        `contract` is the silver table's, whose fields are looked for in an event.
         """
 
     def column_of(self, field: str) -> str:
         """The column of this table that holds a field of `raw`."""
         return field
+
+    @property
+    def origin(self) -> str:
+        """SQL for what the platform knows of a received row, as JSON."""
+        columns = [*self.technical, pa.field(SEQUENCE, pa.int64())]
+        values = ", ".join(
+            f"'{c.name}', {f'unix_micros({c.name})' if pa.types.is_timestamp(c.type) else c.name}"
+            for c in columns
+        )
+        return f"to_json(named_struct({values}))"
+
+    def restored(self, lake: Lake, refused: Sequence[Mapping[str, Any]]) -> pa.Table:
+        """Refused rows as they were received, but for those that the source has withdrawn since.
+
+        Args:
+            refused: rows of a quarantine, by column.
+
+        Returns:
+            The columns of this table with `_seq`, for `decoded`.
+
+        Raises:
+            SourceError: a raw record cannot be read.
+        """
+        log = lake.table(self.name)
+        rows = [
+            origin | self.fields_of(row)
+            for row in refused
+            if self.stands(log, origin := json.loads(row["_origin"]))
+        ]
+        received = pa.schema([*arrow_schema(self.contract), *self.technical])
+        return pa.Table.from_pylist(rows, received.append(pa.field(SEQUENCE, pa.int64())))
+
+    def stands(self, log: DeltaTable, origin: Mapping[str, Any]) -> bool:
+        """Whether the source still says what it said in this row."""
+        return True
+
+    def fields_of(self, refused: Mapping[str, Any]) -> dict[str, str | None]:
+        """The columns as received of a refused row, from its raw record."""
+        names = {*self.schema.names}
+        try:
+            fields = dict(json.loads(refused["raw"]))
+        except (TypeError, ValueError) as error:
+            raise SourceError(
+                f"the record of {refused['position']} is no JSON object; correct it"
+            ) from error
+        if unknown := sorted(fields.keys() - names):
+            raise SourceError(
+                f"the record of {refused['position']} names {', '.join(unknown)}, "
+                f"which {self.name} has not; its columns are {', '.join(sorted(names))}"
+            )
+        return {name: None if value is None else str(value) for name, value in fields.items()}
 
     @property
     def schema(self) -> pa.Schema:

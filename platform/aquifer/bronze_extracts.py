@@ -51,6 +51,7 @@ class ExtractTable(BronzeTable):
         [
             pa.field("_op", pa.string()),
             pa.field("_extracted_at", pa.timestamp("us", "UTC")),
+            pa.field("_row", pa.int64()),
         ]
     )
 
@@ -67,9 +68,10 @@ class ExtractTable(BronzeTable):
         if not len(rows):
             return
         marks = [_micros(text) for text in fresh[self.watermark].to_pylist()]
+        numbers = pa.array(range(len(rows)), pa.int64())
         at = pa.repeat(pa.scalar(now, pa.timestamp("us", "UTC")), len(rows))
         yield Batch(
-            rows.append_column("_extracted_at", at),
+            rows.append_column("_extracted_at", at).append_column("_row", numbers),
             {WATERMARK: max([reached, *marks])},
             duplicates=len(extracted) - len(fresh),
         )
@@ -107,9 +109,9 @@ class ExtractTable(BronzeTable):
             f"select named_struct({raw}) as raw, _op, "
             f"coalesce(try_cast(`{self.watermark}` as timestamp), _extracted_at) as _changed_at, "
             f"{SEQUENCE} as _order, "
-            f"concat_ws('#', '{self.entity}', {SEQUENCE}, md5(to_json(named_struct({raw})))) "
-            "as _position, "
-            f"'{self.entity}' as _source, to_json(named_struct({raw})) as _raw from received"
+            f"concat_ws('#', '{self.entity}', {SEQUENCE}, _row) as _position, "
+            f"'{self.entity}' as _source, to_json(named_struct({raw})) as _raw, "
+            f"{self.origin} as _origin from received"
         )
 
 

@@ -1,11 +1,12 @@
 """Bronze from files: delimited files of a landing folder, by name and content."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from aquifer.bronze import Batch, BronzeTable
 from aquifer.conform import EMPTY
@@ -74,8 +75,12 @@ class FileTable(BronzeTable):
             "concat_ws('#', _file, _delivery, _row) as _position, _file as _source, "
             "cast(null as timestamp) as _changed_at, cast(_delivery as bigint) as _order, "
             f"to_json(named_struct({_struct(self.contract)}, '_extra', _extra)) as _raw, "
+            f"{self.origin} as _origin, "
             f"case when _row = 0 then '{EMPTY}' else 'c' end as _op, _file, _delivery from received"
         )
+
+    def stands(self, log: DeltaTable, origin: Mapping[str, Any]) -> bool:
+        return bool(log.transaction_version(f"file:{origin['_file']}") == origin["_delivery"])
 
 
 def _struct(contract: type[Contract]) -> str:

@@ -1,6 +1,6 @@
 """Bronze from an event log: the change events of one topic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,10 +47,14 @@ class TopicTable(BronzeTable):
             "select coalesce(event.after, event.before) as raw, event.op as _op, "
             "timestamp_micros(event.source.ts_us) as _changed_at, event.source.lsn as _order, "
             f"concat_ws('/', '{self.topic}', _partition, _offset) as _position, "
-            f"'{self.topic}' as _source, value as _raw from (select *, from_json(value, "
+            f"'{self.topic}' as _source, value as _raw, {self.origin} as _origin from "
+            "(select *, from_json(value, "
             f"'op string, before struct<{fields}>, after struct<{fields}>, "
             "source struct<ts_us: bigint, lsn: bigint>') as event from received)"
         )
+
+    def fields_of(self, refused: Mapping[str, Any]) -> dict[str, str | None]:
+        return {"value": refused["raw"]}
 
 
 def _events_table(events: list[Any]) -> pa.Table:

@@ -14,18 +14,22 @@ import subprocess
 import sys
 import time
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from aquifer.errors import AquiferError, SettingError
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 PROJECT = Path(__file__).parents[2]
 
@@ -50,20 +54,15 @@ def demo(
     data: Annotated[Path, typer.Option(help="Folder of daily CSV files of invoice lines.")],
 ) -> None:
     """Deliver the files, run the main job on them and print what came of it."""
-    from dagster import DagsterInstance
-
     from aquifer import foreground
     from aquifer.landing import LandingFolder, deliver
 
     started = time.monotonic()
     LandingFolder(data).check()
     environment = _plugin("environment")
-    home = environment.home()
-    os.environ["DAGSTER_HOME"] = str(foreground.dagster_home(home, PROJECT / "dagster.yaml"))
-    with foreground.alone(home), DagsterInstance.get() as instance:
+    with _instance() as instance:
         delivered = deliver(data, environment.landing_folder())
         print(f"{delivered} files delivered to {environment.landing_folder()}")
-        foreground.close_dead_runs(instance)
         definitions, jobs = _plugin("definitions"), _plugin("jobs")
         outcome = foreground.Outcome()
         foreground.run_job(definitions.resolve_job_def("main"), instance, outcome, {})
@@ -125,6 +124,39 @@ def query(
 
 
 @app.command()
+def replay(
+    table: Annotated[str, typer.Argument(help="A silver table, such as silver.invoice_lines.")],
+    repairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of repaired rows, an array of {position, raw}: what `aquifer query "
+            "'select position, raw from silver.invoice_lines_quarantine' --format json` prints, "
+            "corrected."
+        ),
+    ] = None,
+) -> None:
+    """Check the refused rows of a table again, and take in those that pass."""
+    from aquifer import foreground
+
+    config = {"table": table, **({"repairs": str(repairs.resolve())} if repairs else {})}
+    outcome = foreground.Outcome()
+    with _instance() as instance:
+        foreground.run_job(
+            _plugin("definitions").resolve_job_def("replay_quarantine"),
+            instance,
+            outcome,
+            {},
+            {"ops": {"replay_refused_rows": {"config": config}}},
+        )
+    if outcome.failures:
+        raise AquiferError("; ".join(outcome.failures))
+    for name, rows in outcome.counts.items():
+        print(f"{name}: {rows:,}")
+    if outcome.counts["rows replayed"]:
+        print("Gold takes them in with its next run: at once under `make up`, else by `make demo`.")
+
+
+@app.command()
 def dbt_properties(
     check: Annotated[bool, typer.Option("--check", help="Only say whether it is current.")] = False,
 ) -> None:
@@ -152,6 +184,20 @@ def main() -> None:
     except AquiferError as error:
         print(f"aquifer: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def _instance() -> "Iterator[DagsterInstance]":
+    """The Dagster instance under AQUIFER_HOME, for the only foreground run there."""
+    from dagster import DagsterInstance
+
+    from aquifer import foreground
+
+    home = _plugin("environment").home()
+    os.environ["DAGSTER_HOME"] = str(foreground.dagster_home(home, PROJECT / "dagster.yaml"))
+    with foreground.alone(home), DagsterInstance.get() as instance:
+        foreground.close_dead_runs(instance)
+        yield instance
 
 
 def _plugin(name: str) -> Any:

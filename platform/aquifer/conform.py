@@ -20,6 +20,9 @@ EMPTY = "empty"
 CLEAN = f"size({REASONS}) = 0 and _op <> '{EMPTY}'"
 REFUSED = f"size({REASONS}) > 0"
 
+RECORD = ("_raw", "_origin")
+"""The row as it came, of which only the quarantine has need."""
+
 _INTEGER = r"^[+-]?[0-9]{1,18}([.]0*)?$"
 _MONEY = r"^[+-]?[0-9]{1,14}([.][0-9]{0,4}0*)?$"
 _REAL = r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$"
@@ -66,11 +69,12 @@ def _reader(spark_type: str, text: str) -> str:
 def conform_sql(session: SparkSession, contract: type[Contract], rows: str) -> str:
     """SQL that gives `rows` (a query) the contract's columns and types, and `_reasons`.
 
-    Columns of `rows` whose names begin with `_`, and `raw`, pass through; other columns that the
-    contract does not name are dropped. `_reasons` is the array of the names of the failed checks.
+    Columns of `rows` whose names begin with `_` pass through; others that the contract does not
+    name are dropped. `_reasons` is the array of the names of the failed checks;
+    only of a refused row `_raw` and `_origin` are kept.
     """
     schema = session.sql(rows).schema
-    passed = [name for name in schema.names if name.startswith("_") or name == "raw"]
+    passed = [name for name in schema.names if name.startswith("_")]
     typed = []
     unreadable = []
     for column in contract_fields(contract):
@@ -91,11 +95,16 @@ def conform_sql(session: SparkSession, contract: type[Contract], rows: str) -> s
     ]
     reasons = ", ".join([*unreadable, *failures, "cast(null as string)"])
     names = [f"`{column.name}`" for column in contract_fields(contract)]
-    return (
+    checked = (
         f"select {', '.join([*passed, *names])}, case when _op = '{EMPTY}' then array() else "
         f"filter(array({reasons}), reason -> reason is not null) end as {REASONS} "
         f"from (select {', '.join([*passed, *typed])} from ({rows}))"
     )
+    kept = [
+        f"case when {REFUSED} then {name} end as {name}" if name in RECORD else name
+        for name in passed
+    ]
+    return f"select {', '.join([*kept, *names, REASONS])} from ({checked})"
 
 
 def _applies(column: str, keys: Sequence[str]) -> str:

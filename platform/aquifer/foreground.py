@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dagster import (
     AssetCheckSeverity,
@@ -12,6 +13,7 @@ from dagster import (
     DagsterEventType,
     DagsterInstance,
     DagsterRunStatus,
+    IntMetadataValue,
     JobDefinition,
     RunsFilter,
 )
@@ -38,6 +40,8 @@ class Outcome:
     """Checks that failed with severity ERROR."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Refused rows, by table and reason."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """What ops counted, by name."""
 
     @property
     def ok(self) -> bool:
@@ -72,11 +76,15 @@ def close_dead_runs(instance: DagsterInstance) -> None:
 
 
 def run_job(
-    job: JobDefinition, instance: DagsterInstance, outcome: Outcome, tags: Mapping[str, str]
+    job: JobDefinition,
+    instance: DagsterInstance,
+    outcome: Outcome,
+    tags: Mapping[str, str],
+    config: Mapping[str, Any] | None = None,
 ) -> None:
     """Run a job to its end in this process, adding to the outcome."""
     run = instance.create_run_for_job(
-        job_def=job, run_config=QUIET, tags={FOREGROUND: "true", **tags}
+        job_def=job, run_config={**QUIET, **(config or {})}, tags={FOREGROUND: "true", **tags}
     )
     with Progress(
         TextColumn("{task.description:<32}"),
@@ -102,6 +110,13 @@ def run_job(
 def _note(event: DagsterEvent, outcome: Outcome) -> None:
     if event.event_type == DagsterEventType.STEP_FAILURE:
         outcome.failures.append(f"{event.step_key}: {_reason(event)}")
+    elif event.event_type == DagsterEventType.STEP_OUTPUT:
+        metadata = event.step_output_data.metadata
+        outcome.counts |= {
+            name: entry.value
+            for name, entry in metadata.items()
+            if isinstance(entry, IntMetadataValue) and entry.value is not None
+        }
     elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
         name = f"{evaluation.asset_key.to_user_string()} {evaluation.check_name}"

@@ -2,8 +2,6 @@
 
 Belongs here: the two ways in which rows of a source become the state of a table. Does not: what the
 rows mean, and progress (`silver`).
-
-Both take a relation of checked rows, of which those without `_reasons` are merged.
 """
 
 from abc import ABC, abstractmethod
@@ -19,6 +17,23 @@ from aquifer.runtime import Runtime
 
 MONTH = "_month"
 DELETED = "_deleted"
+
+
+@dataclass(frozen=True)
+class StagedBatch:
+    """Checked rows on their way into a table.
+
+    Args:
+        view: the relation of the rows, of which those without `_reasons` are merged.
+        place: the folder below `Runtime.staging` for what the merge has to write.
+        seq: the `_seq` of the rows that change.
+        whole: whether deliveries are in the batch whole, so that what one lacks is withdrawn.
+    """
+
+    view: str
+    place: str
+    seq: int
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -43,19 +58,18 @@ class MergePolicy(ABC):
     """Columns of the silver table beside the contract's, `_deleted`, `_month` and `_seq`."""
 
     @abstractmethod
-    def prepare(self, runtime: Runtime, target: Target, staged: str) -> str:
-        """SQL for the MERGE's source, from the relation `staged`: one row a key."""
+    def prepare(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
+        """SQL for the MERGE's source: one row a key."""
 
     @abstractmethod
-    def clauses(self, runtime: Runtime, target: Target, staged: str, seq: int) -> str:
+    def clauses(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
         """The MERGE's WHEN clauses."""
 
-    def merge(self, runtime: Runtime, target: Target, staged: str, place: str, seq: int) -> None:
-        """MERGE the clean rows of `staged`; rows that change get `seq` as `_seq`.
-
-        The source is written to `place` first: a MERGE may evaluate its source twice.
-        """
-        source = runtime.stage(self.prepare(runtime, target, staged), place, f"merged_{staged}")
+    def merge(self, runtime: Runtime, target: Target, batch: StagedBatch) -> None:
+        """MERGE the clean rows of the batch."""
+        # Written first, because a MERGE may evaluate its source twice.
+        prepared = self.prepare(runtime, target, batch)
+        source = runtime.stage(prepared, batch.place, f"merged_{batch.view}")
         on = [f"t.`{key}` = s.`{key}`" for key in target.keys]
         if target.month_of:
             months = _months(runtime, source)
@@ -64,7 +78,7 @@ class MergePolicy(ABC):
             on.append(f"t.{MONTH} in ({literals(months)})")
         runtime.session.sql(
             f"merge into {target.name} t using {source} s on {' and '.join(on)} "
-            + self.clauses(runtime, target, staged, seq)
+            + self.clauses(runtime, target, batch)
         ).collect()
 
 
@@ -79,17 +93,17 @@ class Latest(MergePolicy):
         [pa.field("_changed_at", pa.timestamp("us", "UTC")), pa.field("_order", pa.int64())]
     )
 
-    def prepare(self, runtime: Runtime, target: Target, staged: str) -> str:
+    def prepare(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
         columns = ", ".join(
             [f"_changed_at, _order, _op = 'd' as {DELETED}", *_month_column(target)]
         )
         return (
             f"select {_names(target.columns)}, {columns} from (select *, row_number() over "
             f"(partition by {_names(target.keys)} order by _changed_at desc, _order desc, "
-            f"_position desc) as _rank from {staged} where {CLEAN}) where _rank = 1"
+            f"_position desc) as _rank from {batch.view} where {CLEAN}) where _rank = 1"
         )
 
-    def clauses(self, runtime: Runtime, target: Target, staged: str, seq: int) -> str:
+    def clauses(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
         newer = (
             "(s._changed_at > t._changed_at or "
             "(s._changed_at = t._changed_at and s._order > t._order))"
@@ -98,13 +112,13 @@ class Latest(MergePolicy):
         inserted = [*target.columns, *technical, *target.partition]
         kept = [f"`{c}` = coalesce(s.`{c}`, t.`{c}`)" for c in target.columns]
         replaced = [f"`{c}` = s.`{c}`" for c in target.columns]
-        always = [*(f"{c} = s.{c}" for c in technical), f"{SEQUENCE} = {seq}"]
+        always = [*(f"{c} = s.{c}" for c in technical), f"{SEQUENCE} = {batch.seq}"]
         return (
             f"when matched and {newer} and s.{DELETED} "
             f"then update set {', '.join([*kept, *always])} "
             f"when matched and {newer} then update set {', '.join([*replaced, *always])} "
             f"when not matched then insert ({_names(inserted)}, {SEQUENCE}) "
-            f"values ({_names(inserted, 's.')}, {seq})"
+            f"values ({_names(inserted, 's.')}, {batch.seq})"
         )
 
 
@@ -118,25 +132,26 @@ class HeldByFiles(MergePolicy):
 
     technical = pa.schema([pa.field("_files", pa.list_(pa.string()))])
 
-    def prepare(self, runtime: Runtime, target: Target, staged: str) -> str:
+    def prepare(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
         key = target.keys[0]
         columns = ", ".join(f"`{column}`" for column in [*target.columns, *target.partition])
         # All rows of a key are equal but for how they were written, so that any of them will do;
         # engines take the maximum fast. Most keys are in one file: only of the others is there
         # an array to collect.
         values = ", ".join(f"max(`{c}`) as `{c}`" for c in target.columns if c != key)
-        current = f"select _file, max(_delivery) as _current from {staged} group by _file"
+        current = f"select _file, max(_delivery) as _current from {batch.view} group by _file"
         held = (
             f"select *, case when _delivery = _current then _file end as _holder "
-            f"from {staged} join ({current}) using (_file) where {CLEAN}"
+            f"from {batch.view} join ({current}) using (_file) where {CLEAN}"
         )
         one = (
             f"select `{key}`, {values}, min(_holder) as _first, max(_holder) as _last "
             f"from ({held}) group by `{key}`"
         )
         several = (
-            f"select `{key}`, array_sort(collect_set(_holder)) as _all from ({held}) left semi join "
-            f"(select `{key}` from ({one}) where _first <> _last) using (`{key}`) group by `{key}`"
+            f"select `{key}`, array_sort(collect_set(_holder)) as _all from ({held}) "
+            f"left semi join (select `{key}` from ({one}) where _first <> _last) using (`{key}`) "
+            f"group by `{key}`"
         )
         month = "".join(f", {column}" for column in _month_column(target))
         arriving = (
@@ -144,18 +159,18 @@ class HeldByFiles(MergePolicy):
             "when _first is null then cast(array() as array<string>) else array(_first) end "
             f"as _held from (select *{month} from ({one})) left join ({several}) using (`{key}`)"
         )
-        superseded = _superseded(runtime, staged)
+        superseded = _superseded(runtime, batch)
         if not superseded:
             return arriving
         return (
             f"{arriving} union all select {columns}, cast(array() as array<string>) as _held "
             f"from {target.name} t where not {DELETED} "
             f"and arrays_overlap(_files, {superseded}) and not exists "
-            f"(select 1 from {staged} c where c.`{key}` = t.`{key}` and {CLEAN})"
+            f"(select 1 from {batch.view} c where c.`{key}` = t.`{key}` and {CLEAN})"
         )
 
-    def clauses(self, runtime: Runtime, target: Target, staged: str, seq: int) -> str:
-        superseded = _superseded(runtime, staged)
+    def clauses(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
+        superseded = _superseded(runtime, batch)
         before = "t._files"
         if superseded:
             before = f"array_except(t._files, {superseded})"
@@ -163,15 +178,17 @@ class HeldByFiles(MergePolicy):
         columns = [*target.columns, *target.partition]
         return (
             f"when matched and array_join({files}, '/') <> array_join(t._files, '/') then update "
-            f"set _files = {files}, {DELETED} = size({files}) = 0, {SEQUENCE} = {seq} "
+            f"set _files = {files}, {DELETED} = size({files}) = 0, {SEQUENCE} = {batch.seq} "
             f"when not matched then insert ({_names(columns)}, _files, {DELETED}, {SEQUENCE}) "
-            f"values ({_names(columns, 's.')}, s._held, size(s._held) = 0, {seq})"
+            f"values ({_names(columns, 's.')}, s._held, size(s._held) = 0, {batch.seq})"
         )
 
 
-def _superseded(runtime: Runtime, staged: str) -> str:
+def _superseded(runtime: Runtime, batch: StagedBatch) -> str:
     """A literal array of the files of which the batch holds a further delivery, or nothing."""
-    rows = runtime.session.sql(f"select distinct _file from {staged} where _delivery > 1")
+    if not batch.whole:
+        return ""
+    rows = runtime.session.sql(f"select distinct _file from {batch.view} where _delivery > 1")
     files = sorted(rows.toArrow()["_file"].to_pylist())
     # The null makes its type that of the column: Sail takes no other.
     return f"array({literals(files)}, cast(null as string))" if files else ""

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from aquifer.conform import REASONS, REFUSED
-from aquifer.contract import Contract, Field, Key, arrow_schema, hours, pii, table
+from aquifer.contract import Contract, Field, Key, Timestamp, arrow_schema, hours, pii, table
 from aquifer.engine import register
 from aquifer.lake import SEQUENCE
 from aquifer.runtime import Runtime
@@ -16,6 +16,12 @@ class QuarantinedRow(Contract):
     source: str = Field(description="file, topic or entity that the row came from")
     reasons: list[str] = Field(description="names of all checks that the row failed")
     raw: str = Field(description="the row as received, as JSON", metadata=pii("record"))
+    repaired: str | None = Field(
+        description="the row as a person repaired it", metadata=pii("record")
+    )
+    replayed_at: Timestamp | None = Field(
+        description="when the row, or its repair, was taken in after all; null while it is refused"
+    )
 
     class Config:
         metadata = table(
@@ -23,7 +29,9 @@ class QuarantinedRow(Contract):
         )
 
 
-TECHNICAL = pa.schema([pa.field("_quarantined_at", pa.timestamp("us", "UTC"))])
+TECHNICAL = pa.schema(
+    [pa.field("_origin", pa.string()), pa.field("_quarantined_at", pa.timestamp("us", "UTC"))]
+)
 
 
 def quarantine_name(table_name: str) -> str:
@@ -43,8 +51,8 @@ def quarantine(runtime: Runtime, table_name: str, staged: str) -> int:
         session.sql(
             f"merge into {name} q using (select * from {staged} where {REFUSED}) s "
             "on q.position = s._position when not matched then insert "
-            f"(position, source, reasons, raw, _quarantined_at, {SEQUENCE}) values "
-            f"(s._position, s._source, s.{REASONS}, s._raw, current_timestamp(), {seq})"
+            f"(position, source, reasons, raw, _origin, _quarantined_at, {SEQUENCE}) values "
+            f"(s._position, s._source, s.{REASONS}, s._raw, s._origin, current_timestamp(), {seq})"
         ).collect()
         lake.record(name, {SEQUENCE: seq})
     return refused

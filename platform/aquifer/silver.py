@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+from pyspark.sql import DataFrame
 
 from aquifer.advance import Advance
 from aquifer.bronze import BronzeTable
@@ -20,7 +21,7 @@ from aquifer.contract import Contract, arrow_schema, contract_fields, keys, tabl
 from aquifer.engine import register
 from aquifer.lake import SEQUENCE
 from aquifer.masking import sample_markdown
-from aquifer.merge import DELETED, MONTH, Latest, MergePolicy, Target
+from aquifer.merge import DELETED, MONTH, Latest, MergePolicy, StagedBatch, Target
 from aquifer.quarantine import quarantine
 from aquifer.runtime import Runtime
 
@@ -74,8 +75,7 @@ class SilverTable:
         started = time.monotonic()
         lake = runtime.lake
         with lake.lease([self.name]):
-            lake.ensure(self.name, self.schema, self.target.partition)
-            register(runtime.session, lake, [self.name, self.reads.name])
+            self.prepare(runtime)
             since, upto = lake.progress(self.name, self.reads.name), lake.seq(self.reads.name)
             if upto == since:
                 return Advance(
@@ -93,16 +93,20 @@ class SilverTable:
             **counted,
         )
 
+    def prepare(self, runtime: Runtime) -> None:
+        """Make the table exist as the contract says, and name it in the session."""
+        runtime.lake.ensure(self.name, self.schema, self.target.partition)
+        register(runtime.session, runtime.lake, [self.name, self.reads.name])
+
     def _take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> dict[str, Any]:
         session, lake = runtime.session, runtime.lake
-        received = f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
-        view = f"staged_{self.name.replace('.', '_')}"
-        staged = runtime.stage(self._checked(runtime, received), place, view)
+        rows = session.table(self.reads.name).where(
+            f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
+        )
+        staged = self.stage(runtime, rows, place)
         quarantined = quarantine(runtime, self.name, staged)
-        seq = lake.next_seq(self.name)
-        self.policy.merge(runtime, self.target, staged, place, seq)
+        seq = self.merge(runtime, staged, place)
         lake.record(self.name, {self.reads.name: upto, SEQUENCE: seq})
-        rows = session.table(self.reads.name).where(received)
         sample = session.table(staged).where(CLEAN).limit(5).toArrow()
         counts = self._counts(runtime, staged, seq)
         return {
@@ -113,12 +117,24 @@ class SilverTable:
             **counts,
         }
 
-    def _checked(self, runtime: Runtime, received: str) -> str:
+    def stage(self, runtime: Runtime, received: DataFrame, place: str) -> str:
+        """Conform and check rows of the bronze table; the name of the relation that holds them."""
         # Views of the session: a query over `new` reads as the author wrote it.
         session = runtime.session
-        session.table(self.reads.name).where(received).createOrReplaceTempView("received")
+        received.createOrReplaceTempView("received")
         session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
-        return conform_sql(session, self.contract, self.query)
+        checked = conform_sql(session, self.contract, self.query)
+        return runtime.stage(checked, place, f"staged_{self.name.replace('.', '_')}")
+
+    def merge(self, runtime: Runtime, staged: str, place: str, *, whole: bool = True) -> int:
+        """Merge the clean rows of a staged relation; the `_seq` of the rows that changed.
+
+        `whole` says whether deliveries are staged whole, so that what one lacks is withdrawn.
+        """
+        seq = runtime.lake.next_seq(self.name)
+        batch = StagedBatch(staged, place, seq, whole)
+        self.policy.merge(runtime, self.target, batch)
+        return seq
 
     def _counts(self, runtime: Runtime, staged: str, seq: int) -> dict[str, int]:
         """Kept rows are counted in the table, not in the batch: a lost row would be missed."""

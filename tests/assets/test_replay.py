@@ -1,0 +1,214 @@
+"""Refused rows are taken in after all when they, or the contract, were repaired."""
+
+import json
+import os
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aquifer import replay as replays
+from aquifer.contract import Contract, Field, Key, Money, hours, table
+from aquifer.errors import SourceError
+from aquifer.landing import LandingFolder
+from aquifer.runtime import Runtime
+from aquifer.silver import SilverTable
+from assets.bronze.invoice_lines import invoice_lines as bronze_lines
+from assets.bronze.order_lines import order_lines as bronze_order_lines
+from assets.bronze.points_ledger import points_ledger as bronze_points
+from assets.silver.invoice_lines import invoice_lines
+from assets.silver.order_lines import order_lines
+from assets.silver.points_ledger import points_ledger
+from resources import order_database, rewards_database
+from resources.engine import EngineResource
+from resources.lake import LakeResource
+from resources.order_database import OutboxEventLog
+from resources.rewards_database import RewardsExtracts
+
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+GOOD = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
+BAD = "536366,85123A,HOLDER,six,2010-12-01 08:28:00,2.55,17850,United Kingdom"
+WORSE = "536367,85123A,HOLDER,6,never,2.55,17850,United Kingdom"
+
+
+class World:
+    """A lake and its sources, without Dagster around them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.landing = LandingFolder(folder / "landing")
+        self.landing.folder.mkdir()
+        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
+        engine = EngineResource(url="sail://", lake=resource)
+        self.runtime = Runtime(engine.spark_session, resource.lake)
+        for name in ("invoice_lines", "order_lines", "points_ledger"):
+            for layer, suffix in (("bronze", ""), ("silver", ""), ("silver", "_quarantine")):
+                # The engine's session is one for all tests of a process.
+                session = self.runtime.session
+                session.sql(f"create database if not exists {layer}").collect()
+                session.sql(f"drop table if exists {layer}.{name}{suffix}").collect()
+
+    def deliver(self, *lines: str) -> None:
+        file = self.landing.folder / "2010-12-01.csv"
+        file.write_text("\n".join([HEADER, *lines]) + "\n")
+        os.utime(file, (1_300_000_000, 1_300_000_000))
+        bronze_lines.advance(self.runtime.lake, self.landing)
+        invoice_lines.advance(self.runtime)
+
+    def replay(
+        self, silver: SilverTable = invoice_lines, repairs: dict[str, str] | None = None
+    ) -> replays.Replay:
+        return replays.replay(silver, self.runtime, repairs or {})
+
+    def lines(self) -> list[tuple]:
+        rows = self.runtime.lake.read("silver.invoice_lines").to_pylist()
+        return sorted((row["invoice_no"], row["quantity"]) for row in rows if not row["_deleted"])
+
+    def quarantine(self, name: str = "silver.invoice_lines") -> list[dict]:
+        rows = self.runtime.lake.read(f"{name}_quarantine").to_pylist()
+        return sorted(rows, key=lambda row: row["position"])
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    return World(tmp_path)
+
+
+def repaired(row: dict, **fields: str) -> dict[str, str]:
+    return {row["position"]: json.dumps({**json.loads(row["raw"]), **fields})}
+
+
+def test_a_repaired_row_is_taken_in_and_the_rest_of_its_file_stays(world):
+    world.deliver(GOOD, BAD, WORSE)
+    bad, worse = world.quarantine()
+    done = world.replay(repairs=repaired(bad, Quantity="7"))
+    assert (done.taken_in, done.refused, done.withdrawn) == (1, 1, 0)
+    assert world.lines() == [("536365", 6), ("536366", 7)]
+    settled, waiting = world.quarantine()
+    assert settled["replayed_at"] is not None
+    assert settled["raw"] == bad["raw"]
+    assert json.loads(settled["repaired"])["Quantity"] == "7"
+    assert settled["reasons"] == bad["reasons"]
+    assert waiting == {**worse, "_seq": waiting["_seq"]}
+
+
+def test_what_is_downstream_sees_a_replayed_row_as_new(world):
+    world.deliver(GOOD, BAD)
+    (bad,) = world.quarantine()
+    before = world.runtime.lake.seq("silver.invoice_lines")
+    world.replay(repairs=repaired(bad, Quantity="7"))
+    rows = world.runtime.lake.read("silver.invoice_lines").to_pylist()
+    (seq,) = {row["_seq"] for row in rows if row["invoice_no"] == "536366"}
+    assert before < seq <= world.runtime.lake.seq("silver.invoice_lines")
+
+
+def test_replaying_again_changes_nothing(world):
+    world.deliver(GOOD, BAD)
+    (bad,) = world.quarantine()
+    world.replay(repairs=repaired(bad, Quantity="7"))
+    lines, quarantine = world.lines(), world.quarantine()
+    done = world.replay()
+    assert (done.taken_in, done.refused, done.withdrawn) == (0, 0, 0)
+    assert world.lines() == lines
+    assert world.quarantine() == quarantine
+
+
+def test_a_repair_that_is_refused_is_kept_with_its_own_reasons(world):
+    world.deliver(GOOD, BAD)
+    (bad,) = world.quarantine()
+    world.replay(repairs=repaired(bad, Quantity="7", UnitPrice="-1"))
+    (row,) = world.quarantine()
+    assert row["reasons"] == ["price_not_negative"]
+    assert row["replayed_at"] is None
+    assert json.loads(row["repaired"])["UnitPrice"] == "-1"
+
+
+def test_a_row_of_a_delivery_that_was_superseded_stays_out(world):
+    world.deliver(GOOD, BAD)
+    (bad,) = world.quarantine()
+    world.deliver(GOOD)
+    done = world.replay(repairs=repaired(bad, Quantity="7"))
+    assert (done.taken_in, done.refused, done.withdrawn) == (0, 0, 1)
+    assert world.lines() == [("536365", 6)]
+
+
+def test_a_later_delivery_withdraws_a_replayed_row(world):
+    world.deliver(BAD)
+    (bad,) = world.quarantine()
+    world.replay(repairs=repaired(bad, Quantity="7"))
+    world.deliver(GOOD)
+    assert world.lines() == [("536365", 6)]
+
+
+@pytest.mark.parametrize(
+    ("repairs", "message"),
+    [
+        ({"2010-12-01.csv#1#9": "{}"}, "holds no refused row 2010-12-01.csv#1#9"),
+        ({"2010-12-01.csv#1#2": "seven"}, "2010-12-01.csv#1#2 is no JSON object"),
+        ({"2010-12-01.csv#1#2": '{"Qty": "7"}'}, "names Qty"),
+    ],
+)
+def test_a_repair_that_cannot_be_used_is_named(world, repairs, message):
+    world.deliver(GOOD, BAD)
+    before = world.quarantine()
+    with pytest.raises(SourceError, match=message):
+        world.replay(repairs=repairs)
+    assert world.quarantine() == before
+
+
+class AnyOrderLine(Contract):
+    """The contract of order lines, repaired: pieces may come back."""
+
+    order_line_id: str = Key()
+    order_id: str
+    line_no: int = Field(ge=1)
+    sku: str
+    quantity: int
+    unit_price: Money = Field(ge=0)
+
+    class Config:
+        metadata = table(owner="team:orders", grain="a line of an order", fresh_within=hours(26))
+
+
+def test_a_repaired_contract_takes_in_events_in_the_order_of_their_changes(world):
+    database = world.folder / "orders.db"
+    with closing(order_database.connect(database)) as connection:
+        order_database.create_tables(connection)
+        connection.executescript(
+            """
+            update clock set ts_us = 1300000000000000;
+            insert into order_lines values ('1', 'o', 1, 'A', -2, '1.50');
+            insert into order_lines values ('2', 'o', 2, 'A', -2, '1');
+            update clock set ts_us = 1300000001000000;
+            update order_lines set quantity = 3 where order_line_id = '2';
+            """
+        )
+    bronze_order_lines.advance(world.runtime.lake, OutboxEventLog(database))
+    order_lines.advance(world.runtime)
+    assert [row["reasons"] for row in world.quarantine("silver.order_lines")] == [
+        ["quantity_gt"],
+        ["quantity_gt"],
+    ]
+    done = world.replay(replace(order_lines, contract=AnyOrderLine))
+    assert (done.taken_in, done.refused) == (2, 0)
+    rows = world.runtime.lake.read("silver.order_lines").to_pylist()
+    assert {row["order_line_id"]: row["quantity"] for row in rows} == {"1": -2, "2": 3}
+
+
+def test_a_repaired_row_of_an_extract_is_taken_in(world):
+    database = world.folder / "rewards.db"
+    with closing(order_database.connect(database)) as connection:
+        rewards_database.create_tables(connection)
+        connection.execute(
+            "insert into points_ledger values "
+            "('e', 'm', 'many', 'sale', '2010-12-01 08:00:00', '2010-12-01 09:00:00.123456')"
+        )
+    bronze_points.advance(world.runtime.lake, RewardsExtracts(database))
+    points_ledger.advance(world.runtime)
+    (row,) = world.quarantine("silver.points_ledger")
+    world.replay(points_ledger, repairs=repaired(row, points="12"))
+    (entry,) = world.runtime.lake.read("silver.points_ledger").to_pylist()
+    assert entry["points"] == 12
+    assert f"{entry['_changed_at']:%H:%M:%S.%f}" == "09:00:00.123456"
+    assert world.quarantine("silver.points_ledger")[0]["replayed_at"] is not None
