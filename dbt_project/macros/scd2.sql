@@ -57,6 +57,12 @@
     {%- endif %}
 {% endmacro %}
 
+{#- The `_interval_seq` of a version that is new. No fact can have pointed elsewhere from within the
+    first version of a key: what has a fact has a version, inferred if need be. -#}
+{% macro interval_seq_of_new() -%}
+    case when s.valid_from > timestamp'1900-01-01 00:00:00' then s._interval_seq else -1 end
+{%- endmacro %}
+
 {#- The key of the member that stands for what is not known. -#}
 {% macro unknown_key() -%}
     md5(concat_ws('|', 'unknown', unix_micros(timestamp'1900-01-01 00:00:00')))

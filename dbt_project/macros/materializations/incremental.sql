@@ -47,7 +47,12 @@
             case when s.valid_to > t.valid_to then s._interval_seq else t._interval_seq end,{% endif %}
         _seq = {{ var('build') }}
     when not matched and not s._deleted then insert ({{ inserted | join(', ') }}, _seq)
-        values (s.{{ inserted | join(', s.') }}, {{ var('build') }})
+        values (
+            {%- for column in inserted %}
+            {%- if column == '_interval_seq' %} {{ interval_seq_of_new() }}
+            {%- else %} s.{{ column }}
+            {%- endif %},
+            {%- endfor %} {{ var('build') }})
     {%- if flags.FULL_REFRESH %}
     when not matched by source then delete
     {%- endif %}

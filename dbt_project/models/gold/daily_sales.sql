@@ -1,6 +1,5 @@
 {{ config(unique_key=['day', 'country', 'channel']) }}
-
-with touched as (
+{%- set touched %}
     {{ changed_lines("cast(invoiced_at as date) as day, country, 'online' as channel") }}
     {%- if is_incremental() and not from_scratch() %}
     union
@@ -17,6 +16,10 @@ with touched as (
     ) as r on d.day >= r.rated_on and (r.next_on is null or d.day < r.next_on)
     where r._seq > {{ since('silver.exchange_rates') }}
     {%- endif %}
+{%- endset %}
+
+with touched as (
+    {{ touched }}
 ),
 
 sales as (
@@ -33,6 +36,9 @@ sales as (
     from {{ ref('fct_sales') }} as f
     inner join touched as t
         on cast(f.sold_at as date) = t.day and f.country = t.country and f.channel = t.channel
+    {%- if not from_scratch() %}
+    where f._month in ({{ literals("select distinct date_format(day, 'yyyy-MM') from (" ~ touched ~ ")") }})
+    {%- endif %}
     group by cast(f.sold_at as date), f.country, f.channel
 ),
 

@@ -9,17 +9,18 @@ with touched as (
     from {{ source('silver', 'order_lines') }}
     where _seq > {{ since('silver.order_lines') }}
     union
+    -- Orders infer no members, so that a first version counts too.
     select o.order_id
     from {{ source('silver', 'orders') }} as o
     inner join {{ ref('dim_customer') }} as c
         on o.customer_id = c.customer_id and o.placed_at >= c.valid_from and o.placed_at < c.valid_to
-    where c._interval_seq > {{ since('gold.dim_customer') }}
+    where c._seq > {{ since('gold.dim_customer') }}
     union
     select o.order_id
     from {{ source('silver', 'orders') }} as o
     inner join {{ ref('dim_store') }} as s
         on o.store_id = s.store_id and o.placed_at >= s.valid_from and o.placed_at < s.valid_to
-    where s._interval_seq > {{ since('gold.dim_store') }}
+    where s._seq > {{ since('gold.dim_store') }}
 ),
 
 totals as (
