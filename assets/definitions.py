@@ -4,7 +4,7 @@ from dagster import DailyPartitionsDefinition, Definitions, in_process_executor
 
 from aquifer.assets import bronze_asset, silver_asset
 from aquifer.dbt_assets import gold_assets
-from assets import jobs, sources, tables
+from assets import jobs, snapshots, sources, tables
 from resources.environment import resources
 
 defs = Definitions(
@@ -17,7 +17,7 @@ defs = Definitions(
             tables.gold,
             name="gold_snapshots",
             select="fct_inventory",
-            partitions=DailyPartitionsDefinition(jobs.FIRST_DAY.isoformat(), timezone="UTC"),
+            partitions=DailyPartitionsDefinition(snapshots.FIRST_DAY.isoformat(), timezone="UTC"),
             automated=False,
         ),
     ],

@@ -1,7 +1,6 @@
 """What runs, and when: jobs, their schedules, and the sensors that start runs by themselves."""
 
 from collections.abc import Iterator
-from datetime import date
 
 from dagster import (
     AssetSelection,
@@ -16,29 +15,24 @@ from dagster import (
     sensor,
 )
 
-from aquifer.lake import NOTHING, SEQUENCE
 from aquifer.maintenance import maintenance_job
 from aquifer.replay import replay_job
-from assets import tables
+from assets import snapshots, tables
 from resources.lake import LakeResource
 from resources.sources import LandingResource
 
-FIRST_DAY = date(2010, 12, 1)
-"""The first day of which a stock snapshot is kept."""
-
-MOVEMENTS, SNAPSHOT = "silver.stock_movements", "gold.fct_inventory"
 RUNNING = DefaultSensorStatus.RUNNING
 
-SNAPSHOTS = AssetSelection.assets(["gold", "fct_inventory"])
+STOCK_SNAPSHOTS = AssetSelection.assets(["gold", "fct_inventory"])
 INGESTED = AssetSelection.groups("bronze") | AssetSelection.groups("source").materializable()
 
 main = define_asset_job(
     "main",
-    AssetSelection.all() - SNAPSHOTS,
+    AssetSelection.all() - STOCK_SNAPSHOTS,
     description="Everything but the daily snapshots: sources, bronze, silver and gold.",
 )
-snapshots = define_asset_job(
-    "snapshots", SNAPSHOTS, description="The daily stock snapshots of a range of days."
+take_snapshots = define_asset_job(
+    "snapshots", STOCK_SNAPSHOTS, description="The daily stock snapshots of a range of days."
 )
 ingest = define_asset_job(
     "ingest", INGESTED, description="What the sources have that bronze has not."
@@ -46,7 +40,7 @@ ingest = define_asset_job(
 
 maintain = maintenance_job(tables.clustering())
 
-jobs = [main, snapshots, ingest, maintain, replay_job(tables.silver)]
+jobs = [main, take_snapshots, ingest, maintain, replay_job(tables.silver)]
 
 schedules = [
     ScheduleDefinition(
@@ -98,54 +92,20 @@ def landed_files(
 
 
 @sensor(
-    job=snapshots,
+    job=take_snapshots,
     default_status=RUNNING,
     minimum_interval_seconds=30,
-    description="Builds the stock snapshots of the days that new movements touch.",
+    description="Builds the stock snapshots of the days that are out of date.",
 )
 def moved_stock(
     context: SensorEvaluationContext, lake: LakeResource
 ) -> Iterator[RunRequest | SkipReason]:
-    """A movement changes its day and all days after."""
-    days = touched_days(lake)
+    """What is out of date is decided by the tables, so a request that was lost is made again."""
+    days = snapshots.touched_days(lake.lake)
     if days is None:
         yield SkipReason("the snapshots have taken in every movement")
         return
-    yield snapshot_request(*days)
-
-
-def touched_days(lake: LakeResource) -> tuple[date, date] | None:
-    """The first and last day whose snapshot is out of date, or None."""
-    return _days(lake, since=lake.lake.progress(SNAPSHOT, MOVEMENTS))
-
-
-def all_days(lake: LakeResource) -> tuple[date, date] | None:
-    """The first and last day that there is a snapshot of, or None."""
-    return _days(lake, since=NOTHING)
-
-
-def _days(lake: LakeResource, since: int) -> tuple[date, date] | None:
-    if not lake.lake.exists(MOVEMENTS):
-        return None
-    rows = lake.lake.table(MOVEMENTS).to_pyarrow_table(
-        columns=["moved_at"], filters=[(SEQUENCE, ">", since)]
-    )
-    if not len(rows):
-        return None
-    last = max(lake.lake.read(MOVEMENTS, ["moved_at"])["moved_at"].to_pylist()).date()
-    first = max(min(rows["moved_at"].to_pylist()).date(), FIRST_DAY)
-    return first, max(last, first)
-
-
-def snapshot_request(first: date, last: date) -> RunRequest:
-    """One run for all days from the first to the last."""
-    return RunRequest(
-        run_key=None,
-        tags={
-            "dagster/asset_partition_range_start": first.isoformat(),
-            "dagster/asset_partition_range_end": last.isoformat(),
-        },
-    )
+    yield snapshots.request(*days)
 
 
 sensors = [

@@ -23,7 +23,7 @@ from aquifer.dbt_project import failure
 from aquifer.gold import Gold
 from aquifer.landing import deliver_files
 from aquifer.runtime import Runtime
-from assets import jobs, tables
+from assets import snapshots, tables
 from resources.environment import landing_folder, resources
 
 
@@ -47,13 +47,13 @@ def advance_everything(wired: dict, *, full_refresh: bool) -> None:
     for table in tables.silver:
         advanced = table.advance(runtime)
         assert advanced.accounted, advanced
-    days = jobs.touched_days(wired["lake"])
-    names = sorted(tables.gold.contracts.keys() - {jobs.SNAPSHOT})
+    days = snapshots.touched_days(lake)
+    names = sorted(tables.gold.contracts.keys() - {snapshots.SNAPSHOT})
     build(tables.gold, wired, runtime, names, full_refresh, {})
     if days or full_refresh:
-        first, last = days or jobs.all_days(wired["lake"])
+        first, last = days or snapshots.all_days(lake)
         variables = {"first_day": first.isoformat(), "last_day": last.isoformat()}
-        build(tables.gold, wired, runtime, [jobs.SNAPSHOT], full_refresh, variables)
+        build(tables.gold, wired, runtime, [snapshots.SNAPSHOT], full_refresh, variables)
 
 
 def build(

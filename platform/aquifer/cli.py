@@ -63,14 +63,13 @@ def demo(
     with _instance() as instance:
         delivered = deliver(data, environment.landing_folder())
         print(f"{delivered} files delivered to {environment.landing_folder()}")
-        definitions, jobs = _plugin("definitions"), _plugin("jobs")
+        definitions, snapshots = _plugin("definitions"), _plugin("snapshots")
         outcome = foreground.Outcome()
         foreground.run_job(definitions.resolve_job_def("main"), instance, outcome, {})
-        days = jobs.touched_days(definitions.resources["lake"])
+        days = snapshots.touched_days(definitions.resources["lake"].lake)
         if outcome.ok and days:
-            snapshots = definitions.resolve_job_def("snapshots")
-            tags = dict(jobs.snapshot_request(*days).tags)
-            foreground.run_job(snapshots, instance, outcome, tags)
+            job = definitions.resolve_job_def("snapshots")
+            foreground.run_job(job, instance, outcome, dict(snapshots.request(*days).tags))
         _summarise(definitions.resources["lake"].lake, outcome, time.monotonic() - started)
     raise typer.Exit(0 if outcome.ok else 1)
 

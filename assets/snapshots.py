@@ -1,0 +1,87 @@
+"""Stock snapshots: which days of `gold.fct_inventory` are out of date.
+
+Belongs here: what changes a day that has been snapshotted. Does not: the snapshot itself (its dbt
+model) and when it runs (`jobs`).
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+
+import pyarrow.compute as pc
+from dagster import RunRequest
+
+from aquifer.gold import INTERVAL_SEQUENCE
+from aquifer.lake import NOTHING, SEQUENCE, Lake
+
+FIRST_DAY = date(2010, 12, 1)
+"""The first day of which a stock snapshot is kept."""
+
+SNAPSHOT = "gold.fct_inventory"
+MOVEMENTS = "silver.stock_movements"
+STORES = "gold.dim_store"
+MEMBERS = {"store_key": (STORES, "store_id"), "product_key": ("gold.dim_product", "stock_code")}
+"""The dimension and the natural key behind each key of a snapshot."""
+
+
+def touched_days(lake: Lake) -> tuple[date, date] | None:
+    """The first day whose snapshot is out of date and the last day of all, or None."""
+    if lake.progress(SNAPSHOT, MOVEMENTS) == NOTHING:
+        return all_days(lake)
+    return _until_last(lake, [*_moved(lake), *_versioned(lake), *_completed(lake)])
+
+
+def all_days(lake: Lake) -> tuple[date, date] | None:
+    """The first and last day that there is a snapshot of, or None."""
+    return _until_last(lake, [FIRST_DAY])
+
+
+def request(first: date, last: date) -> RunRequest:
+    """One run for all days from the first to the last."""
+    return RunRequest(
+        run_key=None,
+        tags={
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
+        },
+    )
+
+
+def _until_last(lake: Lake, touched: list[date]) -> tuple[date, date] | None:
+    if not touched or not lake.exists(MOVEMENTS):
+        return None
+    last: datetime | None = pc.max(lake.read(MOVEMENTS, ["moved_at"])["moved_at"]).as_py()
+    first = max(min(touched), FIRST_DAY)
+    return (first, max(last.date(), first)) if last else None
+
+
+def _moved(lake: Lake) -> Iterator[date]:
+    """A movement changes its day and all days after."""
+    since = lake.progress(SNAPSHOT, MOVEMENTS)
+    moved = lake.table(MOVEMENTS).to_pyarrow_table(["moved_at"], filters=[(SEQUENCE, ">", since)])
+    if len(moved):
+        yield pc.min(moved["moved_at"]).as_py().date()
+
+
+def _versioned(lake: Lake) -> Iterator[date]:
+    """A version of a store that is new or has grown holds on the days within."""
+    since = lake.progress(SNAPSHOT, STORES)
+    versions = lake.table(STORES).to_pyarrow_table(
+        ["valid_from"], filters=[(INTERVAL_SEQUENCE, ">", since)]
+    )
+    if len(versions):
+        yield pc.min(versions["valid_from"]).as_py().date()
+
+
+def _completed(lake: Lake) -> Iterator[date]:
+    """A member that was unknown to a snapshot may have become known."""
+    for key, (dimension, natural_key) in MEMBERS.items():
+        if lake.seq(dimension) <= lake.progress(SNAPSHOT, dimension):
+            continue
+        members = lake.read(dimension, [key, natural_key])
+        known = dict(zip(members[natural_key].to_pylist(), members[key].to_pylist(), strict=True))
+        held = lake.table(SNAPSHOT).to_pyarrow_table(
+            ["day", natural_key], filters=[(key, "=", known["unknown"])]
+        )
+        completed = held.filter(pc.is_in(held[natural_key], value_set=members[natural_key]))
+        if len(completed):
+            yield pc.min(completed["day"]).as_py()
