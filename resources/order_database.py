@@ -5,7 +5,8 @@ what happens in it (`simulation`).
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,9 @@ from aquifer.errors import SettingError
 from aquifer.eventlog import Event
 
 PARTITIONS = 4
+PATIENCE_SECONDS = 60
+"""How long to wait for another writer."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 TABLES: Mapping[str, Sequence[str]] = {
@@ -43,13 +47,11 @@ CAPTURED = (("c", "insert", "new"), ("u", "update", "new"), ("d", "delete", "old
 """Debezium's name of a change, SQL's, and the row that has its key."""
 
 OUTBOX = """
-create table if not exists clock (ts_us integer not null);
-insert into clock select 0 where not exists (select 1 from clock);
 create table if not exists outbox (
     lsn integer primary key autoincrement, topic text not null, partition integer not null,
     "offset" integer not null, key text not null, value text not null, ts_us integer not null,
     unique (topic, partition, "offset")
-);
+)
 """
 
 
@@ -57,12 +59,26 @@ def connect(path: Path) -> sqlite3.Connection:
     """A connection in WAL mode with transactions begun by hand; one line when it cannot be had."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None, timeout=60)
-        connection.execute("pragma journal_mode = wal")
-    except (OSError, sqlite3.OperationalError) as error:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_SECONDS)
+        _write_ahead(connection)
+    except (OSError, sqlite3.DatabaseError) as error:
         raise SettingError(f"cannot open the database {path}: {error}; check its folder") from error
     connection.execute("pragma synchronous = normal")
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    # Other than a lock for writing, SQLite does not wait for this one: of two processes that open
+    # a new database at once, one is refused.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 @contextmanager
@@ -77,20 +93,30 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("commit")
 
 
+def lacks(connection: sqlite3.Connection, tables: Iterable[str]) -> bool:
+    """Whether a table is missing. Readers ask before they create: creating waits for writers."""
+    rows = connection.execute("select name from sqlite_master where type = 'table'")
+    return not {name for (name,) in rows}.issuperset(tables)
+
+
+def create_clock(connection: sqlite3.Connection) -> None:
+    """Create the clock that tells the database's simulated present."""
+    connection.execute("create table if not exists clock (ts_us integer not null)")
+    connection.execute("insert into clock select 0 where not exists (select 1 from clock)")
+
+
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create what is missing: the tables, the outbox and the capturing triggers."""
-    connection.executescript(OUTBOX)
-    for table, columns in TABLES.items():
-        listed = ", ".join(columns[1:])
-        connection.execute(
-            f"create table if not exists {table} ({columns[0]} primary key, {listed})"
-        )
-        for op, event, row in (
-            ("c", "insert", "new"),
-            ("u", "update", "new"),
-            ("d", "delete", "old"),
-        ):
-            connection.execute(_trigger(table, columns, op, event, row))
+    with transaction(connection):
+        create_clock(connection)
+        connection.execute(OUTBOX)
+        for table, columns in TABLES.items():
+            listed = ", ".join(columns[1:])
+            connection.execute(
+                f"create table if not exists {table} ({columns[0]} primary key, {listed})"
+            )
+            for op, event, row in CAPTURED:
+                connection.execute(_trigger(table, columns, op, event, row))
 
 
 def _trigger(table: str, columns: Sequence[str], op: str, event: str, row: str) -> str:
@@ -158,7 +184,8 @@ class OutboxEventLog:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         connection = connect(self.path)
         try:
-            connection.executescript(OUTBOX)
+            if lacks(connection, ["outbox"]):
+                create_tables(connection)
             yield connection
         finally:
             connection.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from resources.order_database import EPOCH, connect
+from resources.order_database import EPOCH, connect, create_clock, lacks, transaction
 
 TABLES: Mapping[str, Sequence[str]] = {
     "members": ("member_id", "customer_id", "status", "joined_on", "recorded_at"),
@@ -24,14 +24,16 @@ TABLES: Mapping[str, Sequence[str]] = {
 
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create what is missing."""
-    connection.execute("create table if not exists clock (ts_us integer not null)")
-    connection.execute("insert into clock select 0 where not exists (select 1 from clock)")
-    for table, columns in TABLES.items():
-        listed = ", ".join(columns[1:])
-        connection.execute(
-            f"create table if not exists {table} ({columns[0]} primary key, {listed})"
-        )
-        connection.execute(f"create index if not exists {table}_recorded on {table} (recorded_at)")
+    with transaction(connection):
+        create_clock(connection)
+        for table, columns in TABLES.items():
+            listed = ", ".join(columns[1:])
+            connection.execute(
+                f"create table if not exists {table} ({columns[0]} primary key, {listed})"
+            )
+            connection.execute(
+                f"create index if not exists {table}_recorded on {table} (recorded_at)"
+            )
 
 
 @dataclass(frozen=True)
@@ -71,5 +73,6 @@ class RewardsExtracts:
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self.path)
-        create_tables(connection)
+        if lacks(connection, TABLES):
+            create_tables(connection)
         return connection
