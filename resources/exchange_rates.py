@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 import requests
@@ -16,16 +15,20 @@ from resources.rewards_database import RewardsExtracts
 
 ATTEMPTS = Retry(
     total=6,
+    connect=3,
     status_forcelist=[429, 500, 502, 503, 504],
     backoff_factor=0.2,
     backoff_jitter=0.2,
     respect_retry_after_header=True,
     raise_on_status=False,
 )
-"""What is tried again: rate limits (after `Retry-After`) and failures of the server."""
+"""What is tried again: rate limits (after `Retry-After`) and failures of the server; fewer times
+when nothing listens at its address."""
 
 TIMEOUT_SECONDS = 10
 COLUMNS = ("date", "currency", "rate")
+Rate = tuple[str, ...]
+"""The values of `COLUMNS`."""
 
 
 @dataclass(frozen=True)
@@ -52,27 +55,29 @@ class ExchangeRates:
         """Rates of the days from `since` to the present, as text columns.
 
         Raises:
-            SourceError: the service refuses the question, or still fails after all attempts.
+            SourceError: the service refuses the question, still fails after all attempts, or
+                answers with something else.
         """
         begin = since.date().isoformat() if since else self.first_day
         span = {"from": begin, "to": self.now().date().isoformat()}
         with _session() as session:
             rates = [rate for page in self._pages(session, span) for rate in page]
         return pa.table(
-            {name: pa.array([str(rate[name]) for rate in rates], pa.string()) for name in COLUMNS}
+            {
+                name: pa.array([rate[place] for rate in rates], pa.string())
+                for place, name in enumerate(COLUMNS)
+            }
         )
 
-    def _pages(
-        self, session: requests.Session, span: dict[str, str]
-    ) -> Iterator[list[dict[str, Any]]]:
+    def _pages(self, session: requests.Session, span: dict[str, str]) -> Iterator[list[Rate]]:
         page = pages = 1
         while page <= pages:
-            answer = self._get(session, {**span, "page": str(page)})
-            pages = int(answer["pages"])
-            yield answer["rates"]
+            response = self._get(session, {**span, "page": str(page)})
+            rates, pages = _read(response)
+            yield rates
             page += 1
 
-    def _get(self, session: requests.Session, question: dict[str, str]) -> dict[str, Any]:
+    def _get(self, session: requests.Session, question: dict[str, str]) -> requests.Response:
         try:
             response = session.get(f"{self.url}/rates", params=question, timeout=TIMEOUT_SECONDS)
         except requests.RequestException as error:
@@ -82,11 +87,28 @@ class ExchangeRates:
             ) from error
         if not response.ok:
             raise SourceError(
-                f"the rates service at {self.url} answers {response.status_code} "
-                f"to {question}: {response.text[:200].strip()}"
+                f"the rates service answers {response.status_code} to {response.url}: "
+                f"{_shown(response)}"
             )
-        answer: dict[str, Any] = response.json()
-        return answer
+        return response
+
+
+def _read(response: requests.Response) -> tuple[list[Rate], int]:
+    """The rates of a page, and how many pages there are."""
+    try:
+        # Rates are money: as text they keep all their places.
+        answer = response.json(parse_float=str)
+        rates = [tuple(str(rate[name]) for name in COLUMNS) for rate in answer["rates"]]
+        return rates, int(answer["pages"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(
+            f"the answer of the rates service to {response.url} is no page of rates "
+            f"({type(error).__name__}: {error}); check its URL: {_shown(response)}"
+        ) from error
+
+
+def _shown(response: requests.Response) -> str:
+    return " ".join(response.text.split())[:200]
 
 
 @contextmanager
