@@ -140,10 +140,11 @@ class BronzeTable(ABC):
         with lake.lease([self.name]):
             lake.ensure(self.name, self.schema)
             for batch in self.batches(lake, source):
-                lake.append(self.name, _stamped(batch.rows, self.schema), batch.marks)
-                rows += len(batch.rows)
                 duplicates += batch.duplicates
-                sample = batch.rows
+                if len(batch.rows):
+                    lake.append(self.name, _stamped(batch.rows, self.schema), batch.marks)
+                    rows += len(batch.rows)
+                    sample = batch.rows
             version = lake.version(self.name)
         return Advance(
             self.name,

@@ -65,8 +65,6 @@ class ExtractTable(BronzeTable):
         rows = pa.concat_tables(
             [_operated(fresh, "r"), _operated(deleted, "d")], promote_options="default"
         )
-        if not len(rows):
-            return
         marks = [_micros(text) for text in fresh[self.watermark].to_pylist()]
         numbers = pa.array(range(len(rows)), pa.int64())
         at = pa.repeat(pa.scalar(now, pa.timestamp("us", "UTC")), len(rows))
