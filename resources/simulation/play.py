@@ -18,7 +18,7 @@ from resources import order_database, rewards_database
 from resources.order_database import connect, transaction
 from resources.simulation import lives, members, schedule, words
 from resources.simulation.lives import Invoice
-from resources.simulation.schedule import Step, enrol, micros, play, unknown
+from resources.simulation.schedule import Step, enrol, micros, play, remember, unknown
 
 USED = ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
 COLUMNS = [*USED, "Description", "Country"]
@@ -46,7 +46,8 @@ class Simulation:
     def advance(self, files: Iterable[LandedFile]) -> dict[str, int]:
         """Play both databases up to the latest landed day; how many writes each took.
 
-        A file counts once, by its first delivery. Each database advances in one transaction.
+        A file counts once, by its first delivery that could be read. Each database advances in one
+        transaction.
         """
         landed = {f"file/{file.name}": file for file in files}
         read: dict[str, Day | None] = {}
@@ -81,10 +82,12 @@ class Simulation:
                 for name in fresh:
                     if name not in read:
                         read[name] = read_day(landed[name])
-                days = [day for name in fresh if (day := read[name]) is not None]
-                for day in days:
+                days = {name: day for name in fresh if (day := read[name]) is not None}
+                for day in days.values():
                     enrol_day(connection, day)
-                return play(connection, max((micros(day.end) for day in days), default=0), stamp)
+                remember(connection, days)
+                end = max((micros(day.end) for day in days.values()), default=0)
+                return play(connection, end, stamp)
 
     def _shop(self, connection: sqlite3.Connection, day: Day) -> None:
         kinds: list[tuple[str, Iterable[str], Callable[[str], Iterator[Step]]]] = [
@@ -113,8 +116,8 @@ class Simulation:
         entities: Iterable[str],
         life: Callable[[str], Iterator[Step]],
     ) -> None:
-        for named in unknown(connection, [f"{kind}/{entity}" for entity in entities]):
-            enrol(connection, named, life(named.split("/", 1)[1]))
+        named = unknown(connection, [f"{kind}/{entity}" for entity in entities])
+        enrol(connection, {entity: life(entity.split("/", 1)[1]) for entity in named})
 
 
 def read_day(file: LandedFile) -> Day | None:

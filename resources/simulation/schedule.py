@@ -6,7 +6,7 @@ simulation killed at any instant goes on as if nothing had happened.
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,17 +47,23 @@ def text(instant: datetime) -> str:
 
 
 def unknown(connection: sqlite3.Connection, entities: Iterable[str]) -> list[str]:
-    """Those entities whose lives are not scheduled yet; they count as known from now on."""
-    fresh = []
-    for entity in entities:
-        done = connection.execute("insert or ignore into known values (?)", (entity,))
-        if done.rowcount:
-            fresh.append(entity)
-    return fresh
+    """Those entities that are not known yet."""
+    rows = connection.execute(
+        "select value from json_each(?) where not exists "
+        "(select 1 from known where entity = value)",
+        (json.dumps(list(entities)),),
+    )
+    return [entity for (entity,) in rows]
 
 
-def enrol(connection: sqlite3.Connection, entity: str, life: Iterable[Step]) -> None:
-    """Put an entity's life on the schedule."""
+def remember(connection: sqlite3.Connection, entities: Iterable[str]) -> None:
+    """Count entities as known from now on."""
+    connection.executemany("insert into known values (?)", [(entity,) for entity in entities])
+
+
+def enrol(connection: sqlite3.Connection, lives: Mapping[str, Iterable[Step]]) -> None:
+    """Put the lives of entities on the schedule; they are known from now on."""
+    remember(connection, lives)
     connection.executemany(
         "insert into schedule values (?, ?, ?, ?, ?, ?, ?)",
         [
@@ -70,6 +76,7 @@ def enrol(connection: sqlite3.Connection, entity: str, life: Iterable[Step]) -> 
                 step.table,
                 json.dumps(step.row),
             )
+            for entity, life in lives.items()
             for n, step in enumerate(life)
         ],
     )
