@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,8 @@ from resources.simulation.schedule import Step, enrol, micros, play, remember, u
 USED = ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
 COLUMNS = [*USED, "Description", "Country"]
 SKU = re.compile(r"^[0-9]{5}[A-Z]{0,2}$")
+LARGEST = 10**8
+"""Quantities and prices from here on are mistakes."""
 
 
 @dataclass(frozen=True)
@@ -140,11 +142,10 @@ def read_day(file: LandedFile) -> Day | None:
         if at is None:
             continue
         latest = max(latest or at, at)
-        sku = (code or "").strip().upper()
-        customer_id = (customer or "").strip().removesuffix(".0")
-        if SKU.match(sku):
+        sku, customer_id = _sku(code), _customer(customer)
+        if sku:
             skus.add(sku)
-        if not customer_id.isdecimal():
+        if not customer_id:
             continue
         customers.add(customer_id)
         line = _line(sku, quantity, price)
@@ -157,20 +158,38 @@ def read_day(file: LandedFile) -> Day | None:
     return Day(sorted(customers), sorted(skus), invoices, end)
 
 
+# Cached, as each value comes in many lines.
+
+
 @lru_cache(maxsize=4096)
 def _instant(text: str | None) -> datetime | None:
     try:
         at = datetime.fromisoformat((text or "").strip())
-    except ValueError:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (OverflowError, ValueError):
         return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    # What follows from an invoice in the last year would happen after the last instant there is.
+    return at if at.year < MAXYEAR else None
 
 
-def _line(sku: str, quantity: str | None, price: str | None) -> tuple[str, int, str] | None:
+@lru_cache(maxsize=8192)
+def _sku(code: str | None) -> str | None:
+    sku = (code or "").strip().upper()
+    return sku if SKU.match(sku) else None
+
+
+@lru_cache(maxsize=8192)
+def _customer(text: str | None) -> str | None:
+    customer_id = (text or "").strip().removesuffix(".0")
+    return customer_id if customer_id.isdecimal() else None
+
+
+@lru_cache(maxsize=65_536)
+def _line(sku: str | None, quantity: str | None, price: str | None) -> tuple[str, int, str] | None:
     try:
-        pieces, amount = int(Decimal((quantity or "").strip())), Decimal((price or "").strip())
+        pieces, amount = Decimal((quantity or "").strip()), Decimal((price or "").strip())
+        if not sku or not 1 <= pieces < LARGEST or not 0 < amount < LARGEST:
+            return None
     except InvalidOperation:
         return None
-    if not SKU.match(sku) or pieces <= 0 or amount <= 0:
-        return None
-    return sku, pieces, str(amount)
+    return sku, int(pieces), str(amount)

@@ -243,6 +243,25 @@ def test_files_without_rows_or_times_tell_nothing(play, files):
     assert played.histories() == {}
 
 
+@pytest.mark.parametrize(
+    ("quantity", "at", "price"),
+    [
+        *((quantity, "2010-12-01 09:00:00", "1.00") for quantity in ("nan", "-inf", "9e99", "six")),
+        *(("1", "2010-12-01 09:00:00", price) for price in ("nan", "inf", "9e999999", "")),
+        *(("1", at, "1.00") for at in ("9999-12-31 09:00:00", "0001-01-01 00:00:00+10:00")),
+    ],
+)
+def test_a_line_that_makes_no_sense_stops_nothing_and_is_no_order(tmp_path, quantity, at, price):
+    lines = [
+        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country",
+        "536365,22139,X,1,2010-12-01 08:00:00,1.00,17850,Spain",
+        *(f"{n},22139,X,{quantity},{at},{price},17850,Spain" for n in range(536400, 536440)),
+    ]
+    played = Played(tmp_path, [[LandedFile("2010-12-01.csv", "\n".join(lines).encode())]])
+    assert played.rows("orders", "products", ["sku"]) == [("22139",)]
+    assert played.rows("orders", "orders") == []
+
+
 @pytest.fixture(scope="module")
 def landing(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("landing")
