@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from resources.simulation import words
@@ -32,6 +33,7 @@ def instants(dice: random.Random, begin: datetime, mean_days: float) -> Iterator
         yield at
 
 
+@lru_cache(maxsize=65_536)
 def registered_at(seed: int, customer_id: str) -> datetime | None:
     """When the customer signs up at the shop: mostly before the first invoice, some never."""
     dice = chance(seed, "registration", customer_id)
@@ -107,6 +109,7 @@ def product(seed: int, sku: str) -> Iterator[Step]:
         yield Step(at, "update", "products", dict(row))
 
 
+@lru_cache(maxsize=65_536)
 def stocking_stores(seed: int, sku: str) -> list[str]:
     """The stores that keep the product: none for three products of four."""
     dice = chance(seed, "stocking", sku)

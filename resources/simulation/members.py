@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from random import Random
 
 from resources.simulation.lives import START, Invoice, chance, instants
@@ -11,6 +12,7 @@ from resources.simulation.schedule import Step, text
 TIERS = ["bronze", "silver", "gold", "platinum"]
 
 
+@lru_cache(maxsize=65_536)
 def member_id(seed: int, customer_id: str) -> str | None:
     """The customer's number in the rewards programme: six customers in ten are members."""
     joined = chance(seed, "membership", customer_id).random() < 0.6

@@ -96,13 +96,16 @@ def play(connection: sqlite3.Connection, now_us: int, stamp: str | None = None) 
         "order by visible_us, entity, n",
         (now_us,),
     ).fetchall()
+    clock_us = before_us
     for visible_us, ts_us, op, table, row in due:
         values = json.loads(row)
         if stamp and op != "delete":
             # What is written late because its entity was unknown is recorded when it is written.
             recorded = ts_us if visible_us > before_us else before_us
             values[stamp] = text(EPOCH + timedelta(microseconds=recorded))
-        connection.execute("update clock set ts_us = ?", (ts_us,))
+        if ts_us != clock_us:
+            connection.execute("update clock set ts_us = ?", (ts_us,))
+            clock_us = ts_us
         _write(connection, op, table, values)
     connection.execute("delete from schedule where visible_us <= ?", (now_us,))
     connection.execute("update clock set ts_us = ?", (now_us,))
