@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data/online-retail
 export PYTHONUTF8 := 1
 
-.PHONY: demo up test lint fix lock benchmarks clean
+.PHONY: demo up test test-demo lint fix lock benchmarks clean
 
 demo: $(VENV)/.installed
 	"$(BIN)/aquifer" demo --data "$(DATA)"
@@ -15,6 +15,10 @@ up: $(VENV)/.installed
 
 test: $(VENV)/.tested lint
 	"$(BIN)/python" -m pytest -n 2 --dist loadfile
+
+# `make demo` in a clean clone of what is committed: installs all packages a second time.
+test-demo: $(VENV)/.tested
+	"$(BIN)/python" -m pytest tests/test_clean_clone.py
 
 lint: $(VENV)/.tested
 	"$(BIN)/ruff" check .

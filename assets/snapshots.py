@@ -57,7 +57,7 @@ def _until_last(lake: Lake, touched: list[date]) -> tuple[date, date] | None:
 def _moved(lake: Lake) -> Iterator[date]:
     """A movement changes its day and all days after."""
     since = lake.progress(SNAPSHOT, MOVEMENTS)
-    moved = lake.table(MOVEMENTS).to_pyarrow_table(["moved_at"], filters=[(SEQUENCE, ">", since)])
+    moved = lake.read(MOVEMENTS, ["moved_at"], [(SEQUENCE, ">", since)])
     if len(moved):
         yield pc.min(moved["moved_at"]).as_py().date()
 
@@ -65,9 +65,7 @@ def _moved(lake: Lake) -> Iterator[date]:
 def _versioned(lake: Lake) -> Iterator[date]:
     """A version of a store that is new or has grown holds on the days within."""
     since = lake.progress(SNAPSHOT, STORES)
-    versions = lake.table(STORES).to_pyarrow_table(
-        ["valid_from"], filters=[(INTERVAL_SEQUENCE, ">", since)]
-    )
+    versions = lake.read(STORES, ["valid_from"], [(INTERVAL_SEQUENCE, ">", since)])
     if len(versions):
         yield pc.min(versions["valid_from"]).as_py().date()
 
@@ -79,9 +77,7 @@ def _completed(lake: Lake) -> Iterator[date]:
             continue
         members = lake.read(dimension, [key, natural_key])
         known = dict(zip(members[natural_key].to_pylist(), members[key].to_pylist(), strict=True))
-        held = lake.table(SNAPSHOT).to_pyarrow_table(
-            ["day", natural_key], filters=[(key, "=", known["unknown"])]
-        )
+        held = lake.read(SNAPSHOT, ["day", natural_key], [(key, "=", known["unknown"])])
         completed = held.filter(pc.is_in(held[natural_key], value_set=members[natural_key]))
         if len(completed):
             yield pc.min(completed["day"]).as_py()

@@ -19,9 +19,13 @@
 {%- endmacro %}
 
 {#- The `_seq` up to which all tests of a table have passed. Rows that failed, or whose tests a crash
-    has prevented, are above it until they pass: a test that fails goes on failing. -#}
-{% macro tested(relation) -%}
-    {{ var('tested').get(relation.identifier, -1) }}
+    has prevented, are above it until they pass: a test that fails goes on failing. With an upstream
+    table, the `_seq` of that one up to which they have. A full refresh is tested whole. -#}
+{% macro tested(relation, upstream=none) -%}
+    {%- if flags.FULL_REFRESH -%}-1
+    {%- else -%}
+        {{ var('tested').get(relation.identifier, {}).get(upstream or 'gold.' ~ relation.identifier, -1) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- The highest `_seq` of an upstream table when the build began. -#}

@@ -80,9 +80,8 @@ class ExtractTable(BronzeTable):
         if since is None:
             return extracted
         # The watermark's text begins with its day on every source, so that days compare as text.
-        recent = lake.table(self.name).to_pyarrow_table(
-            columns=columns, filters=[(self.watermark, ">=", since.date().isoformat())]
-        )
+        begin = since.date().isoformat()
+        recent = lake.read(self.name, columns, [(self.watermark, ">=", begin)])
         seen = set(zip(*(recent[name].to_pylist() for name in columns), strict=True))
         rows = zip(*(extracted[name].to_pylist() for name in columns), strict=True)
         return extracted.filter(pa.array([row not in seen for row in rows], pa.bool_()))
@@ -94,10 +93,8 @@ class ExtractTable(BronzeTable):
             return nothing
         held = lake.read(self.silver, [self.key, "_deleted"])
         live = held.filter(pc.invert(held["_deleted"]))[self.key].to_pylist()
-        pending = lake.table(self.name).to_pyarrow_table(
-            columns=[self.key],
-            filters=[("_op", "=", "d"), (SEQUENCE, ">", lake.progress(self.silver, self.name))],
-        )
+        taken_in = lake.progress(self.silver, self.name)
+        pending = lake.read(self.name, [self.key], [("_op", "=", "d"), (SEQUENCE, ">", taken_in)])
         gone = set(live) - set(present) - set(pending[self.key].to_pylist())
         return pa.table({self.key: pa.array(sorted(gone), pa.string())})
 

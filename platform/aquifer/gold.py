@@ -25,7 +25,10 @@ INTERVAL_SEQUENCE = "_interval_seq"
 """Of a version (SCD2): the build that made it or moved its end, so that facts look again."""
 
 TESTED = "_tested"
-"""The application transaction of the build up to which all tests of a table have passed."""
+"""The application transaction of the build up to which all tests of a table have passed.
+
+`_tested:<upstream>` is how far that build had taken in the upstream table.
+"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Gold:
             seen = {u: lake.seq(u) for name in tables for u in self.upstreams[name]}
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
             progress = {name: self._progress(runtime, name) for name in tables}
+            tested = {name: self._tested(runtime, name) for name in tables}
             os.environ["SPARK_REMOTE"] = remote
             built: set[str] = set()
             passed: set[str] = set()
@@ -105,11 +109,9 @@ class Gold:
                     **(variables or {}),
                     "build": build,
                     "staging": staging,
-                    "progress": {
-                        name.split(".")[1]: marks for name, marks in progress.items() if marks
-                    },
+                    "progress": _by_model(progress),
                     "seen": seen,
-                    "tested": {name.split(".")[1]: lake.progress(name, TESTED) for name in tables},
+                    "tested": _by_model(tested),
                 },
             ):
                 if _succeeded(event):
@@ -145,8 +147,13 @@ class Gold:
         return model
 
     def _progress(self, runtime: Runtime, name: str) -> dict[str, int]:
-        marks = {u: runtime.lake.progress(name, u) for u in sorted(self.upstreams[name])}
-        return {upstream: seq for upstream, seq in marks.items() if seq != NOTHING}
+        return _known({u: runtime.lake.progress(name, u) for u in sorted(self.upstreams[name])})
+
+    def _tested(self, runtime: Runtime, name: str) -> dict[str, int]:
+        """How far the tests of a table have passed: by its own name, and by upstream table."""
+        progress = runtime.lake.progress
+        upstreams = {u: progress(name, f"{TESTED}:{u}") for u in sorted(self.upstreams[name])}
+        return _known({name: progress(name, TESTED), **upstreams})
 
     def _record(
         self,
@@ -169,8 +176,10 @@ class Gold:
                 for between in self.upstreams[name] & self.contracts.keys():
                     if upstream in self.upstreams[between]:
                         marks[upstream] = min(marks[upstream], lake.progress(between, upstream))
-            known = {u: seq for u, seq in marks.items() if seq != NOTHING}
-            tested = {TESTED: build} if passed.issuperset(self.tests[name]) else {}
+            known = _known(marks)
+            tested = {}
+            if passed.issuperset(self.tests[name]):
+                tested = {TESTED: build, **{f"{TESTED}:{u}": seq for u, seq in known.items()}}
             lake.record(name, {**known, **tested, SEQUENCE: build})
 
     def _in_order(self, names: set[str]) -> list[str]:
@@ -193,6 +202,14 @@ class Gold:
                 yield from self._upstreams_of(manifest["nodes"][identity])
             else:
                 yield f"gold.{manifest['nodes'][identity]['name']}"
+
+
+def _known(marks: Mapping[str, int]) -> dict[str, int]:
+    return {name: seq for name, seq in marks.items() if seq != NOTHING}
+
+
+def _by_model(marks: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
+    return {name.split(".")[1]: known for name, known in marks.items() if known}
 
 
 def _ephemeral(node: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import pyarrow as pa
 from deltalake import (
@@ -67,9 +68,17 @@ class Lake:
     def version(self, name: str) -> int:
         return int(self.table(name).version())
 
-    def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """The whole table (or some columns), as of now."""
-        return self.table(name).to_pyarrow_table(columns=columns)
+    def read(
+        self,
+        name: str,
+        columns: list[str] | None = None,
+        where: Sequence[tuple[str, str, Any]] = (),
+    ) -> pa.Table:
+        """The whole table as of now, or some columns of the rows for which all conditions hold.
+
+        A condition is a column, an operator such as `=` or `>`, and a value.
+        """
+        return self.table(name).to_pyarrow_table(columns=columns, filters=list(where) or None)
 
     @contextmanager
     def lease(self, names: Iterable[str]) -> Iterator[None]:

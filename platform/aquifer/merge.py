@@ -71,11 +71,7 @@ class MergePolicy(ABC):
         prepared = self.prepare(runtime, target, batch)
         source = runtime.stage(prepared, batch.place, f"merged_{batch.view}")
         on = [f"t.`{key}` = s.`{key}`" for key in target.keys]
-        if target.month_of:
-            months = _months(runtime, source)
-            if not months:
-                return
-            on.append(f"t.{MONTH} in ({literals(months)})")
+        on.append(touched_partitions(runtime, target, source))
         runtime.session.sql(
             f"merge into {target.name} t using {source} s on {' and '.join(on)} "
             + self.clauses(runtime, target, batch)
@@ -194,9 +190,17 @@ def _superseded(runtime: Runtime, batch: StagedBatch) -> str:
     return f"array({literals(files)}, cast(null as string))" if files else ""
 
 
-def _months(runtime: Runtime, source: str) -> list[str]:
-    rows = runtime.session.sql(f"select distinct {MONTH} from {source}")
-    return sorted(rows.toArrow()[MONTH].to_pylist())
+def touched_partitions(runtime: Runtime, target: Target, relation: str) -> str:
+    """SQL that a row `t` of the target lies where rows of the relation belong.
+
+    It names the partitions as literals, because engines prune by nothing else.
+    """
+    if not target.month_of:
+        return "true"
+    (month,) = _month_column(target)
+    rows = runtime.session.sql(f"select distinct {month} from {relation}")
+    months = sorted(rows.toArrow().column(MONTH).drop_null().to_pylist())
+    return f"t.{MONTH} in ({literals(months)})" if months else "false"
 
 
 def _month_column(target: Target) -> list[str]:

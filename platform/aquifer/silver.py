@@ -21,7 +21,15 @@ from aquifer.contract import Contract, arrow_schema, contract_fields, keys, tabl
 from aquifer.engine import register
 from aquifer.lake import SEQUENCE
 from aquifer.masking import sample_markdown
-from aquifer.merge import DELETED, MONTH, Latest, MergePolicy, StagedBatch, Target
+from aquifer.merge import (
+    DELETED,
+    MONTH,
+    Latest,
+    MergePolicy,
+    StagedBatch,
+    Target,
+    touched_partitions,
+)
 from aquifer.quarantine import quarantine
 from aquifer.runtime import Runtime
 
@@ -139,12 +147,14 @@ class SilverTable:
     def _counts(self, runtime: Runtime, staged: str, seq: int) -> dict[str, int]:
         """Kept rows are counted in the table, not in the batch: a lost row would be missed."""
         key = ", ".join(f"`{name}`" for name in self.target.keys)
+        within = touched_partitions(runtime, self.target, staged)
         row = (
             runtime.session.sql(
                 f"select count(*) as clean, count(distinct {key}) as distinct_keys, "
                 f"(select count(*) from {self.name} where {SEQUENCE} = {seq}) as written, "
                 f"(select count(*) from (select distinct {key} from {staged} where {CLEAN}) "
-                f"left semi join {self.name} using ({key})) as kept "
+                f"left semi join (select {key} from {self.name} t where {within}) using ({key})) "
+                "as kept "
                 f"from {staged} where {CLEAN}"
             )
             .toArrow()

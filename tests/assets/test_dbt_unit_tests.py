@@ -1,4 +1,4 @@
-"""dbt's unit tests of the SCD2 logic pass on the engine."""
+"""dbt's unit tests of the SCD2 and as-of logic pass on the engine."""
 
 import os
 
@@ -27,5 +27,6 @@ def test_dbt_unit_tests_pass(tmp_path):
         if event["info"]["name"] == "LogTestResult"
     }
     assert results == {
+        "a_fact_points_at_the_versions_of_its_instant": "pass",
         "versions_are_half_open_and_equal_neighbours_are_one": "pass",
     }

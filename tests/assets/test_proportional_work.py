@@ -1,0 +1,138 @@
+"""Work is proportional to the change: files that a new day does not touch are not read."""
+
+import gzip
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import invoice_files
+
+from aquifer.dbt_project import failure
+from aquifer.engine import register
+from aquifer.landing import LandingFolder
+from aquifer.runtime import Runtime
+from assets import tables
+from assets.bronze.invoice_lines import invoice_lines as bronze
+from assets.silver.invoice_lines import invoice_lines as silver
+from resources.engine import EngineResource
+from resources.lake import LakeResource
+
+MONTHS = ["2010-11", "2010-12", "2011-01"]
+LAST = MONTHS[-1]
+DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
+SALES = ["gold.fct_sales", "gold.daily_sales", "gold.hourly_metrics"]
+
+
+class Months:
+    """A lake with some real days of several months, up to gold, without Dagster around it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.landing = LandingFolder(folder / "landing")
+        self.landing.folder.mkdir()
+        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
+        self.lake = resource.lake
+        self._engine = EngineResource(url="sail://", lake=resource)
+        self.runtime = Runtime(self._engine.spark_session, self.lake)
+        for name in [*(table.name for table in tables.silver), *tables.gold.contracts]:
+            # The engine's session is one for all tests of a process.
+            layer = name.split(".")[0]
+            self.runtime.session.sql(f"create database if not exists {layer}").collect()
+            self.runtime.session.sql(f"drop table if exists {name}").collect()
+        for table in tables.silver:
+            self.lake.ensure(table.name, table.schema, table.target.partition)
+        register(self.runtime.session, self.lake, self.lake.names())
+        self.files = invoice_files()[:4]
+
+    def deliver(self, month: str, number: int) -> None:
+        """Land a real file with its days moved to a month."""
+        source = self.files[number]
+        opened = gzip.open if source.suffix == ".gz" else open
+        with opened(source, "rt", encoding="utf-8") as lines:
+            text = re.sub(r"\b20\d\d-\d\d-(\d\d \d\d:)", rf"{month}-\1", lines.read())
+        file = self.landing.folder / f"{month}-{number}.csv"
+        file.write_text(text, encoding="utf-8")
+        os.utime(file, (1_300_000_000, 1_300_000_000))
+
+    def take_in(self) -> None:
+        bronze.advance(self.lake, self.landing)
+        assert silver.advance(self.runtime).accounted
+
+    def build(self, *names: str, full_refresh: bool = False) -> list[str]:
+        """Build gold tables; what failed."""
+        events = tables.gold.build(
+            self.runtime, self._engine.remote, names, full_refresh=full_refresh
+        )
+        return [reason for event in events if (reason := failure(event))]
+
+    def content(self) -> dict[str, list[tuple]]:
+        """The rows of the sales tables in any order, without the columns of the platform."""
+        tables = {name: self.lake.read(name) for name in SALES}
+        columns = {
+            name: [column for column in table.column_names if not column.startswith("_")]
+            for name, table in tables.items()
+        }
+        return {
+            name: sorted(map(tuple, map(dict.values, table.select(columns[name]).to_pylist())))
+            for name, table in tables.items()
+        }
+
+    def data_files(self, name: str, *, but: Iterable[str] = ()) -> list[Path]:
+        """The data files of a table, but for those whose path holds one of the texts."""
+        paths = [Path(uri.removeprefix("file://")) for uri in self.lake.table(name).file_uris()]
+        return [path for path in paths if not any(text in str(path) for text in but)]
+
+
+@contextmanager
+def gone(files: list[Path]) -> Iterator[None]:
+    """The files are not where their table says: whoever reads one fails."""
+    assert files
+    for file in files:
+        file.rename(file.with_suffix(".gone"))
+    yield
+    for file in files:
+        file.with_suffix(".gone").rename(file)
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory) -> Months:
+    months = Months(tmp_path_factory.mktemp("months"))
+    for month in MONTHS:
+        for number in (0, 1):
+            months.deliver(month, number)
+    months.take_in()
+    assert months.build(*DIMENSIONS, *SALES) == []
+    return months
+
+
+def test_a_new_day_reads_only_its_own_rows_and_its_month(months):
+    earlier = months.data_files("bronze.invoice_lines")
+    months.deliver(LAST, 2)
+    with gone([*earlier, *months.data_files("silver.invoice_lines", but=[f"_month={LAST}"])]):
+        with pytest.raises(Exception, match=r"(?i)not found|no such file"):
+            months.lake.read("silver.invoice_lines")
+        months.take_in()
+    assert months.build(*DIMENSIONS) == []
+    with gone(
+        [
+            *months.data_files("silver.invoice_lines", but=[f"_month={LAST}"]),
+            *months.data_files("gold.fct_sales", but=[f"_month={LAST}"]),
+        ]
+    ):
+        assert months.build(*SALES) == []
+    incremental = months.content()
+    assert months.build(*SALES, full_refresh=True) == []
+    assert months.content() == incremental
+
+
+def test_a_line_that_gold_has_lost_is_noticed_until_it_is_back(months):
+    lost = months.lake.read("gold.fct_sales", ["sale_line_id"], [("_month", "=", LAST)])
+    months.lake.table("gold.fct_sales").delete(f"sale_line_id = '{lost['sale_line_id'][0]}'")
+    months.deliver(LAST, 3)
+    months.take_in()
+    for _ in range(2):
+        (failed,) = months.build(*DIMENSIONS, *SALES)
+        assert failed.startswith("fct_sales_reconciles_with_silver: ")
+    assert months.build(*DIMENSIONS, *SALES, full_refresh=True) == []
