@@ -44,7 +44,6 @@ __all__ = [
     "contract_fields",
     "days",
     "describe",
-    "description",
     "glossary",
     "hours",
     "keys",
@@ -185,9 +184,6 @@ def describe(contract: type[Contract]) -> str:
     """What the table is, as Markdown: the contract's docstring and grain."""
     text = inspect.cleandoc(contract.__doc__ or "")
     return f"{text}\n\nGrain: {table_metadata(contract).grain}."
-
-
-description = describe
 
 
 def spark_ddl(contract: type[Contract]) -> str:

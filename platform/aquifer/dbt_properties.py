@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from aquifer.checks import compile_checks
-from aquifer.contract import Contract, contract_fields, description, keys, table_metadata
+from aquifer.contract import Contract, contract_fields, describe, keys, table_metadata
 
 HEADER = "# Generated from the contracts by `aquifer dbt-properties`. Do not edit.\n"
 
@@ -29,7 +29,7 @@ def _sources(tables: Mapping[str, type[Contract]]) -> list[dict[str, Any]]:
     for name, contract in sorted(tables.items()):
         schema, table = name.split(".")
         schemas.setdefault(schema, []).append(
-            {"name": table, "description": description(contract), "columns": _columns(contract)}
+            {"name": table, "description": describe(contract), "columns": _columns(contract)}
         )
     return [{"name": schema, "tables": tables} for schema, tables in schemas.items()]
 
@@ -57,7 +57,7 @@ def _model(name: str, contract: type[Contract]) -> dict[str, Any]:
             ]
     return {
         "name": table,
-        "description": description(contract),
+        "description": describe(contract),
         "columns": columns,
         "data_tests": _tests(table, contract),
     }

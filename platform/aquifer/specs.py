@@ -24,7 +24,7 @@ from dagster import (
 from aquifer.advance import Advance
 from aquifer.automation import freshness
 from aquifer.checks import compile_checks
-from aquifer.contract import Contract, column_schema, description, keys, table_metadata
+from aquifer.contract import Contract, column_schema, describe, keys, table_metadata
 
 ACCOUNTED = "rows_accounted"
 WITHIN_SHARE = "quarantine_share"
@@ -52,7 +52,7 @@ def table_spec(
     return AssetSpec(
         asset_key(name),
         deps=[asset_key(upstream) for upstream in deps],
-        description=description(contract),
+        description=describe(contract),
         group_name=name.split(".")[0],
         owners=[metadata.owner],
         kinds=kinds,
