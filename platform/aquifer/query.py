@@ -12,13 +12,18 @@ from urllib.parse import unquote
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from upath import UPath
 
 from aquifer.errors import AquiferError
-from aquifer.lake import Lake
+from aquifer.lake import RETENTION, Lake
 from aquifer.merge import DELETED
 
 _TABLE = re.compile(
-    r'\b"?(bronze|silver|gold|features)"?\s*\.\s*"?([a-z][a-z0-9_]*)"?', re.IGNORECASE
+    r"""'(?:[^']|'')*' | --[^\n]* | /[*].*?[*]/  # text and comments, which name no table
+    | "?\b(?P<layer>bronze|silver|gold|features)"?\s*[.]\s*"?(?P<table>[a-z][a-z0-9_]*)\b"?
+      (?:\s+version\s+as\s+of\s+(?P<version>[0-9]+)\b)?""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 
 
@@ -41,30 +46,61 @@ class Queries:
     def run(self, sql: str) -> pa.Table:
         """The result of one SQL statement over `<layer>.<table>` names.
 
+        `<layer>.<table> version as of <n>` is the table as a past version left it.
+
         Raises:
-            QueryError: a table does not exist, or the SQL is wrong.
+            QueryError: a table or version does not exist, or the SQL is wrong.
         """
-        for layer, table in sorted(set(_TABLE.findall(sql))):
-            self._show(layer.lower(), table.lower())
+        sql = _TABLE.sub(self._view, sql)
         try:
             result: pa.Table = self._connection.sql(sql).to_arrow_table()
         except duckdb.Error as error:
             raise QueryError(str(error).splitlines()[0]) from error
         return result
 
-    def _show(self, layer: str, table: str) -> None:
+    def _view(self, match: re.Match[str]) -> str:
+        """What stands for a part of the query: of a table, the view that shows it."""
+        if not match["table"]:
+            return match[0]
+        layer, table = match["layer"].lower(), match["table"].lower()
         name = f"{layer}.{table}"
-        if name in self._open:
-            self._open[name].update_incremental()
-        elif self._lake.exists(name):
-            self._open[name] = self._lake.table(name)
-        else:
+        if name not in self._open and not self._lake.exists(name):
             known = ", ".join(self._lake.names()) or "none yet; run `make demo` first"
             raise QueryError(f"there is no table {name}; the tables are: {known}")
-        delta = self._open[name]
-        if self._shown.get(name) == delta.version():
-            return
-        source = self._source(name, delta)
+        if match["version"]:
+            delta = self._past(name, int(match["version"]))
+            table = f"{table}@{match['version']}"
+        else:
+            delta = self._present(name)
+        view = f'"{layer}"."{table}"'
+        if self._shown.get(view) != delta.version():
+            self._connection.execute(f'create schema if not exists "{layer}"')
+            self._connection.execute(
+                f"create or replace view {view} as {self._select(name, delta)}"
+            )
+            self._shown[view] = delta.version()
+        return view
+
+    def _present(self, name: str) -> DeltaTable:
+        if name in self._open:
+            self._open[name].update_incremental()
+        else:
+            self._open[name] = self._lake.table(name)
+        return self._open[name]
+
+    def _past(self, name: str, version: int) -> DeltaTable:
+        gone = f"version {version} of {name} cannot be read any more, or not yet"
+        known = f"the latest is {self._lake.version(name)}; VACUUM keeps {RETENTION.days} days"
+        try:
+            delta = self._lake.table(name, version)
+        except DeltaError as error:
+            raise QueryError(f"{gone}; {known}") from error
+        options = dict(self._lake.storage_options)
+        if not all(UPath(unquote(uri), **options).exists() for uri in delta.file_uris()):
+            raise QueryError(f"{gone}; {known}")
+        return delta
+
+    def _select(self, name: str, delta: DeltaTable) -> str:
         fields = delta.schema().fields
         # DuckDB reads an instant in the time zone of the host; as plain microseconds it is UTC.
         instants = [f.name for f in fields if str(f.type) == 'PrimitiveType("timestamp")']
@@ -76,11 +112,7 @@ class Queries:
         ]
         replaced = f" replace ({', '.join(typed)})" if typed else ""
         live = f" where not {DELETED}" if DELETED in {f.name for f in fields} else ""
-        self._connection.execute(f'create schema if not exists "{layer}"')
-        self._connection.execute(
-            f'create or replace view "{layer}"."{table}" as select *{replaced} from {source}{live}'
-        )
-        self._shown[name] = delta.version()
+        return f"select *{replaced} from {self._source(name, delta)}{live}"
 
     def _source(self, name: str, delta: DeltaTable) -> str:
         """The table's files as DuckDB reads them, three times as fast as through Arrow.
@@ -94,7 +126,7 @@ class Queries:
                 f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, "
                 "hive_types_autocast = false)"
             )
-        source = name.replace(".", "_") + "_files"
+        source = f"{name.replace('.', '_')}_{delta.version()}"
         self._connection.register(source, delta.to_pyarrow_dataset())
         return source
 

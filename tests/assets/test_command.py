@@ -2,13 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import PROJECT, invoice_files
-from dagster import DagsterInstance
+from dagster import AssetKey, DagsterInstance
+
+from aquifer.lake import Lake
+from aquifer.lease import FileLeases
 
 
 def aquifer(*arguments: str, home: Path, **settings: str) -> subprocess.CompletedProcess:
@@ -47,8 +51,6 @@ def test_the_demo_leaves_its_runs_in_the_instance_that_the_ui_opens(home, monkey
 
 
 def test_every_materialisation_records_the_versions_that_it_read_and_wrote(home, monkeypatch):
-    from dagster import AssetKey
-
     monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     with DagsterInstance.get() as instance:
         for name, upstream in (
@@ -63,6 +65,30 @@ def test_every_materialisation_records_the_versions_that_it_read_and_wrote(home,
             tags = event.asset_materialization.tags
             assert tags["dagster/data_version"] == str(metadata["version written"].value)
             assert "|" in metadata["sample"].value
+
+
+def test_a_number_is_reproduced_from_the_versions_that_were_recorded(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    with DagsterInstance.get() as instance:
+        event = instance.get_latest_materialization_event(AssetKey(["gold", "daily_sales"]))
+    metadata = event.asset_materialization.metadata
+    written, read = metadata["version written"].value, metadata["versions read"].value
+    # The lake goes on.
+    shutil.copytree(home / "lake", tmp_path / "lake")
+    lake = Lake(str(tmp_path / "lake"), FileLeases(tmp_path / "leases"))
+    for name in ("gold.daily_sales", "gold.fct_sales"):
+        lake.table(name).delete("country = 'United Kingdom'")
+
+    def answer(sql: str) -> str:
+        done = aquifer("query", sql, "--format", "csv", home=tmp_path)
+        return done.stdout + done.stderr
+
+    mart = f"select sum(revenue) as n from gold.daily_sales version as of {written}"
+    fact = f"select sum(net_amount) as n from gold.fct_sales version as of {read['gold.fct_sales']}"
+    assert answer(mart) == answer(fact) != answer("select sum(revenue) as n from gold.daily_sales")
+    for name in ("gold.daily_sales", "gold.fct_sales"):
+        lake.table(name).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    assert f"version {written} of gold.daily_sales cannot be read any more" in answer(mart)
 
 
 def test_query_answers_in_json(home):
