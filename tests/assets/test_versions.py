@@ -19,6 +19,17 @@ BEGIN = datetime(1900, 1, 1, tzinfo=UTC)
 END = datetime(9999, 12, 31, tzinfo=UTC)
 EPOCH = datetime(2011, 1, 1, tzinfo=UTC)
 CUSTOMERS = 40
+CHANGES = [
+    ("silver.customer_changes", "customer_id", "city"),
+    ("silver.store_changes", "store_id", "city"),
+    ("silver.region_changes", "country", "region"),
+]
+VERSIONED = {
+    "gold.dim_customer": ("customer_id", "city", "tier"),
+    "gold.dim_store": ("store_id", "city"),
+    "gold.dim_geography": ("country", "region"),
+}
+"""The natural key of each SCD2 dimension and the attributes that the histories change."""
 
 changes = st.dictionaries(
     st.integers(0, 12),  # the day of the change
@@ -51,7 +62,7 @@ def replay(changed: dict, tiered: dict) -> list[tuple]:
 
 
 class Warehouse:
-    """A lake whose silver tables are written by hand, and dim_customer built from them."""
+    """A lake whose silver tables are written by hand, and the SCD2 dimensions built of them."""
 
     def __init__(self, folder) -> None:
         resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
@@ -75,14 +86,16 @@ class Warehouse:
             self.lake.append(name, pa.Table.from_pylist(full, schema), {})
 
     def build(self) -> None:
-        events = tables.gold.build(self.runtime, self.engine.remote, ["gold.dim_customer"])
+        events = tables.gold.build(self.runtime, self.engine.remote, list(VERSIONED))
         assert [reason for event in events if (reason := failure(event))] == []
 
-    def versions(self) -> dict[str, list[tuple]]:
+    def versions(self, name: str) -> dict[str, list[tuple]]:
+        """Of each key valid_from, valid_to, the attributes and is_deleted."""
         found: dict[str, list[tuple]] = {}
-        columns = ["customer_id", "valid_from", "valid_to", "city", "tier", "is_deleted"]
-        for row in self.lake.read("gold.dim_customer", columns).to_pylist():
-            identity = row.pop("customer_id")
+        key, *attributes = VERSIONED[name]
+        columns = [key, "valid_from", "valid_to", *attributes, "is_deleted"]
+        for row in self.lake.read(name, columns).to_pylist():
+            identity = row.pop(key)
             found.setdefault(identity, []).append(tuple(row.values()))
         return {identity: sorted(rows) for identity, rows in found.items()}
 
@@ -100,15 +113,14 @@ def test_versions_are_those_of_a_replay_whatever_arrives_when(warehouse, histori
     numbered = {str(first + n): history for n, history in enumerate(histories)}
     warehouse.add("silver.members", [member(identity) for identity in numbered])
     for batch in range(3):
-        warehouse.add(
-            "silver.customer_changes",
-            [
-                change(identity, day, city, deleted)
-                for identity, (changed, _) in numbered.items()
-                for day, (city, deleted, arrives) in changed.items()
-                if arrives == batch
-            ],
-        )
+        arriving = [
+            (identity, day, city, deleted)
+            for identity, (changed, _) in numbered.items()
+            for day, (city, deleted, arrives) in changed.items()
+            if arrives == batch
+        ]
+        for name, key, attribute in CHANGES:
+            warehouse.add(name, [change(key, attribute, *values) for values in arriving])
         warehouse.add(
             "silver.tier_history",
             [
@@ -119,11 +131,16 @@ def test_versions_are_those_of_a_replay_whatever_arrives_when(warehouse, histori
             ],
         )
         warehouse.build()
-    found = warehouse.versions()
-    expected = {
-        identity: replay(*history) for identity, history in numbered.items() if any(history)
+    customers = {key: replay(*history) for key, history in numbered.items() if any(history)}
+    untiered = {key: replay(changed, {}) for key, (changed, _) in numbered.items() if changed}
+    others = {
+        key: [(begin, end, city, deleted) for begin, end, city, _, deleted in versions]
+        for key, versions in untiered.items()
     }
-    assert {identity: found.get(identity) for identity in expected} == expected
+    for name in VERSIONED:
+        expected = customers if name == "gold.dim_customer" else others
+        found = warehouse.versions(name)
+        assert {key: found.get(key) for key in expected} == expected
 
 
 def member(identity: str) -> dict:
@@ -136,11 +153,13 @@ def member(identity: str) -> dict:
     }
 
 
-def change(identity: str, day: int, city: str, deleted: bool) -> dict:
+def change(
+    key: str, attribute: str, identity: str, day: int, value: str, deleted: bool
+) -> dict[str, object]:
     return {
-        "customer_id": identity,
+        key: identity,
         "changed_at": EPOCH + timedelta(days=day),
-        "city": city,
+        attribute: value,
         "is_deleted": deleted,
         "_deleted": False,
     }
@@ -157,5 +176,6 @@ def tier_change(identity: str, day: int, tier: str) -> dict:
 
 
 def test_the_contracts_of_the_hand_written_tables_are_those_of_silver(warehouse):
-    names = set(arrow_schema(warehouse.silver["silver.customer_changes"].contract).names)
-    assert set(change("1", 0, "York", False)) - {"_deleted"} <= names
+    for name, key, attribute in CHANGES:
+        names = set(arrow_schema(warehouse.silver[name].contract).names)
+        assert set(change(key, attribute, "1", 0, "York", False)) - {"_deleted"} <= names
