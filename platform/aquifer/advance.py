@@ -1,7 +1,41 @@
-"""What one advance of a table did: the counts that its metadata and checks are made of."""
+"""What one advance of a table did, and how the table stands: the matter of metadata and checks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a table stands, whichever advance has brought it there.
+
+    It is read from the table and its quarantine, so that a verdict holds until what it is about is
+    mended, and outlives the run that came to it.
+
+    Attributes:
+        rows: rows of the table.
+        waiting: refused rows that wait in the quarantine.
+        reasons: for each reason, how many rows wait because of it.
+        batch_rows: rows of the newest batch that had any.
+        batch_waiting: refused rows of that batch that wait.
+        batch_lost: rows of that batch that are nowhere.
+    """
+
+    rows: int = 0
+    waiting: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    batch_rows: int = 0
+    batch_waiting: int = 0
+    batch_lost: int = 0
+
+    @property
+    def quality(self) -> float:
+        """The share of rows that are not refused."""
+        return self.rows / (self.rows + self.waiting) if self.rows + self.waiting else 1.0
+
+    @property
+    def refused_share(self) -> float:
+        """The share of the newest batch that is refused."""
+        return self.batch_waiting / self.batch_rows if self.batch_rows > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -20,17 +54,22 @@ class Advance:
     duplicates: int = 0
     written: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    unreadable: Sequence[str] = ()
+    """What of the source could not be read at all, each with its reason."""
+    marks: Mapping[str, int] = field(default_factory=dict)
+    """How far the source has been read, by the name of the mark."""
     versions_read: Mapping[str, int] = field(default_factory=dict)
     version: int = 0
     seconds: float = 0.0
     sample: str = ""
+    standing: Standing | None = None
+
+    @property
+    def lost(self) -> int:
+        """Rows that came in and are nowhere: not in the table, the quarantine, or duplicates."""
+        return self.rows_in - self.kept - self.quarantined - self.duplicates
 
     @property
     def accounted(self) -> bool:
         """Whether every row that came in is in the table, in the quarantine or a duplicate."""
-        return self.rows_in == self.kept + self.quarantined + self.duplicates
-
-    @property
-    def quality(self) -> float:
-        """The share of rows that were not refused."""
-        return 1.0 - self.quarantined / self.rows_in if self.rows_in else 1.0
+        return not self.lost

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dagster import AssetExecutionContext, AssetsDefinition, Failure, MaterializeResult, multi_asset
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    DataVersion,
+    Failure,
+    MaterializeResult,
+    multi_asset,
+)
 
 from aquifer.automation import RETRIES, gone_stale, upstream_advanced
 from aquifer.bronze import BronzeTable
@@ -15,7 +22,15 @@ from aquifer.lineage import raw_fields
 from aquifer.quarantine import QuarantinedRow, quarantine_name
 from aquifer.runtime import Runtime
 from aquifer.silver import SilverTable
-from aquifer.specs import asset_key, check_results, check_specs, materialization, table_spec
+from aquifer.specs import (
+    asset_key,
+    bronze_check_results,
+    bronze_check_specs,
+    check_results,
+    check_specs,
+    materialization,
+    table_spec,
+)
 
 
 def bronze_asset(table: BronzeTable) -> AssetsDefinition:
@@ -37,6 +52,7 @@ def bronze_asset(table: BronzeTable) -> AssetsDefinition:
                 condition=gone_stale(),
             )
         ],
+        check_specs=bronze_check_specs(table.name, skips_unreadable=table.skips_unreadable),
         required_resource_keys={"lake", table.resource},
         retry_policy=RETRIES,
     )
@@ -44,7 +60,8 @@ def bronze_asset(table: BronzeTable) -> AssetsDefinition:
         reading = getattr(context.resources, table.resource).reading
         with permanent_errors_fail_at_once(), reading() as source:
             advanced = table.advance(context.resources.lake.lake, source)
-        return materialization(advanced, lineage=lineage)
+        checks = bronze_check_results(advanced, skips_unreadable=table.skips_unreadable)
+        return materialization(advanced, lineage=lineage, checks=checks)
 
     return advance
 
@@ -83,17 +100,22 @@ def silver_asset(table: SilverTable) -> AssetsDefinition:
         retry_policy=RETRIES,
     )
     def advance(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
+        lake = context.resources.lake.lake
         with permanent_errors_fail_at_once():
-            advanced = table.advance(
-                Runtime(context.resources.engine.spark_session, context.resources.lake.lake)
-            )
-        yield materialization(
-            advanced, lineage=lineage, checks=check_results(advanced, table.contract)
-        )
+            advanced = table.advance(Runtime(context.resources.engine.spark_session, lake))
+        checks = check_results(advanced, table.contract)
+        yield materialization(advanced, lineage=lineage, checks=checks)
         if advanced.quarantined:
+            version = lake.version(refused)
             yield MaterializeResult(
                 asset_key=asset_key(refused),
-                metadata={"rows refused": advanced.quarantined, "reasons": dict(advanced.reasons)},
+                metadata={
+                    "rows refused": advanced.quarantined,
+                    "reasons": dict(advanced.reasons),
+                    "version written": version,
+                    "versions read": dict(advanced.versions_read),
+                },
+                data_version=DataVersion(str(version)),
             )
 
     return advance

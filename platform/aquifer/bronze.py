@@ -34,6 +34,8 @@ class Batch:
     marks: Mapping[str, int]
     duplicates: int = 0
     """Rows that the source delivered again and that are not in `rows`."""
+    unreadable: Sequence[str] = ()
+    """What of the source could not be read at all, each with its reason; the rest goes on."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class BronzeTable(ABC):
     source: str
 
     technical: ClassVar[pa.Schema]
+    skips_unreadable: ClassVar[bool] = False
+    """Whether what cannot be read is named and passed over."""
     is_row: ClassVar[str] = "true"
     """SQL that tells rows of the source from records of the platform."""
 
@@ -136,22 +140,31 @@ class BronzeTable(ABC):
         """Append what is new; a batch is in the table whole or not at all."""
         started = time.monotonic()
         rows = duplicates = 0
+        marks: dict[str, int] = {}
+        unreadable: list[str] = []
         sample = self.schema.empty_table()
         with lake.lease([self.name]):
             lake.ensure(self.name, self.schema)
+            before = lake.version(self.name)
             for batch in self.batches(lake, source):
                 duplicates += batch.duplicates
+                unreadable += batch.unreadable
                 if len(batch.rows):
                     lake.append(self.name, _stamped(batch.rows, self.schema), batch.marks)
                     rows += len(batch.rows)
+                    marks |= batch.marks
                     sample = batch.rows
             version = lake.version(self.name)
+            # Counted in the table, not in the batches: a lost row would be missed.
+            kept = len(lake.read(self.name, [SEQUENCE], [(SEQUENCE, ">", before)])) if rows else 0
         return Advance(
             self.name,
             rows_in=rows + duplicates,
-            kept=rows,
+            kept=kept,
             duplicates=duplicates,
-            written=rows,
+            written=kept,
+            unreadable=unreadable,
+            marks=marks,
             version=version,
             seconds=time.monotonic() - started,
             sample=sample_markdown(sample.slice(0, 5), self.contract) if rows else "",

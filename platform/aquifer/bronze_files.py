@@ -37,6 +37,7 @@ class FileTable(BronzeTable):
         ]
     )
 
+    skips_unreadable = True
     is_row = "_row > 0"
 
     def batches(self, lake: Lake, source: Any) -> Iterator[Batch]:
@@ -63,11 +64,8 @@ class FileTable(BronzeTable):
             if sum(map(len, tables)) >= self.rows_per_commit:
                 yield Batch(pa.concat_tables(tables), marks)
                 tables, marks = [], {}
-        if tables:
-            yield Batch(pa.concat_tables(tables), marks)
-        if unreadable:
-            # Raised last: one bad file holds up none of the good ones.
-            raise SourceError("; ".join(unreadable))
+        rows = pa.concat_tables(tables) if tables else pa.table({})
+        yield Batch(rows, marks, unreadable=unreadable)
 
     def decoded(self, contract: type[Contract]) -> str:
         return (

@@ -1,7 +1,9 @@
 """Conforming: from the text of a source to the types and checks of a contract, in one SQL query.
 
 A value is read exactly or not at all: text that is no number, no instant or has more decimal places
-than the contract's type becomes null with the reason `<column>_unreadable`; nothing is rounded.
+than the contract's type becomes null with the reason `<column>_unreadable`; nothing is rounded. A
+value that no table holds, such as an amount of 20 digits or a day in 1753, has the reason
+`<column>_out_of_range`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +21,9 @@ EMPTY = "empty"
 
 CLEAN = f"size({REASONS}) = 0 and _op <> '{EMPTY}'"
 REFUSED = f"size({REASONS}) > 0"
+
+BEGIN, END = "1900-01-01", "9999-12-31"
+"""The days from and before which a table holds instants; a version is open until the latter."""
 
 RECORD = ("_raw", "_origin")
 """The row as it came, of which only the quarantine has need."""
@@ -66,34 +71,51 @@ def _reader(spark_type: str, text: str) -> str:
     return readers[spark_type](text)
 
 
-def conform_sql(session: SparkSession, contract: type[Contract], rows: str) -> str:
+def conform_sql(
+    session: SparkSession, contract: type[Contract], rows: str, *, ordered: bool = False
+) -> str:
     """SQL that gives `rows` (a query) the contract's columns and types, and `_reasons`.
 
     Columns of `rows` whose names begin with `_` pass through; others that the contract does not
     name are dropped. `_reasons` is the array of the names of the failed checks;
     only of a refused row `_raw` and `_origin` are kept.
+
+    Args:
+        ordered: whether the rows are states of which the latest counts, so that each has to say
+            what happened (`_op`) and when (`_changed_at`, `_order`).
     """
     schema = session.sql(rows).schema
     passed = [name for name in schema.names if name.startswith("_")]
     typed = []
-    unreadable = []
+    unheld = []
     for column in contract_fields(contract):
-        name = column.name
-        if column.spark_type != "string" and isinstance(schema[name].dataType, StringType):
-            typed.append(f"{_reader(column.spark_type, f'`{name}`')} as `{name}`")
-            typed.append(f"nullif(trim(`{name}`), '') is not null as `_given_{name}`")
-            unreadable.append(
-                f"case when `_given_{name}` and `{name}` is null then '{name}_unreadable' end"
-            )
+        name, type_ = column.name, column.spark_type
+        arrives = schema[name].dataType
+        if arrives.simpleString() == type_:
+            typed.append(f"`{name}`")
         else:
-            typed.append(f"cast(`{name}` as {column.spark_type}) as `{name}`")
+            text = isinstance(arrives, StringType)
+            value = _reader(type_, f"`{name}`") if text else f"try_cast(`{name}` as {type_})"
+            given = f"nullif(trim(`{name}`), '')" if text else f"`{name}`"
+            reason = f"{name}_unreadable" if text else f"{name}_out_of_range"
+            typed.append(f"{value} as `{name}`, {given} is not null as `_given_{name}`")
+            unheld.append(f"case when `_given_{name}` and `{name}` is null then '{reason}' end")
+        if type_ in ("timestamp", "date"):
+            unheld.append(f"case when {_outside(name, type_)} then '{name}_out_of_range' end")
+    if ordered:
+        unheld += [
+            f"case when {column} is null then '{column[1:]}_missing' end"
+            for column in ("_op", "_changed_at", "_order")
+        ]
+        outside = _outside("_changed_at", "timestamp")
+        unheld.append(f"case when {outside} then 'changed_at_out_of_range' end")
     # A delete need not carry more than the key of what it deletes.
     failures = [
         f"case when {_applies(check.column, keys(contract))} and {check.failure} "
         f"then '{check.name}' end"
         for check in compile_checks(contract)
     ]
-    reasons = ", ".join([*unreadable, *failures, "cast(null as string)"])
+    reasons = ", ".join([*unheld, *failures, "cast(null as string)"])
     names = [f"`{column.name}`" for column in contract_fields(contract)]
     checked = (
         f"select {', '.join([*passed, *names])}, case when _op = '{EMPTY}' then array() else "
@@ -105,6 +127,10 @@ def conform_sql(session: SparkSession, contract: type[Contract], rows: str) -> s
         for name in passed
     ]
     return f"select {', '.join([*kept, *names, REASONS])} from ({checked})"
+
+
+def _outside(column: str, type_: str) -> str:
+    return f"(`{column}` < {type_}'{BEGIN}' or `{column}` >= {type_}'{END}')"
 
 
 def _applies(column: str, keys: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from deltalake import (
@@ -31,6 +31,14 @@ from aquifer.lease import FileLeases
 SEQUENCE = "_seq"
 NOTHING = -1
 """The progress of a table that has taken in nothing."""
+
+
+class Snapshot(NamedTuple):
+    """A table as one reader sees it: its Delta version and the highest `_seq` within."""
+
+    version: int
+    seq: int
+
 
 RETENTION = timedelta(days=30)
 """How long old versions can be read: VACUUM and the log keep them this long."""
@@ -123,6 +131,14 @@ class Lake:
     def seq(self, name: str) -> int:
         """The highest `_seq` that the table has recorded."""
         return self.progress(name, SEQUENCE)
+
+    def snapshot(self, name: str) -> Snapshot:
+        """The table as of now; of one that does not exist, nothing."""
+        if not self.exists(name):
+            return Snapshot(NOTHING, NOTHING)
+        table = self.table(name)
+        seq = table.transaction_version(SEQUENCE)
+        return Snapshot(int(table.version()), NOTHING if seq is None else seq)
 
     def next_seq(self, name: str) -> int:
         """The `_seq` of the rows that the next commit writes; call it under the table's lease."""

@@ -7,6 +7,7 @@ rows mean, and progress (`silver`).
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -57,6 +58,9 @@ class MergePolicy(ABC):
     technical: pa.Schema
     """Columns of the silver table beside the contract's, `_deleted`, `_month` and `_seq`."""
 
+    ordered: ClassVar[bool]
+    """Whether rows are states of which the latest counts."""
+
     @abstractmethod
     def prepare(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
         """SQL for the MERGE's source: one row a key."""
@@ -82,21 +86,34 @@ class MergePolicy(ABC):
 class Latest(MergePolicy):
     """The latest state of a key, by the source's time and then its order; never by arrival.
 
-    A delete keeps the row's last values, marked `_deleted`.
+    A delete keeps the row's last values, marked `_deleted`; it need not carry more than the key.
     """
 
+    ordered = True
     technical = pa.schema(
         [pa.field("_changed_at", pa.timestamp("us", "UTC")), pa.field("_order", pa.int64())]
     )
 
     def prepare(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
         columns = ", ".join(
-            [f"_changed_at, _order, _op = 'd' as {DELETED}", *_month_column(target)]
+            [
+                f"_changed_at, _order, _op = 'd' as {DELETED}, _state is null as _bare",
+                *_month_column(target),
+            ]
+        )
+        # What a delete does not carry is as in the state before it, which may be in the batch.
+        values = ", ".join(f"coalesce(`{c}`, _state.`{c}`) as `{c}`" for c in target.columns)
+        passed = "_changed_at, _order, _op, _state, _next"
+        by_key = f"partition by {_names(target.keys)} order by _changed_at, _order, _position"
+        states = (
+            f"select *, lead(_position) over ({by_key}) as _next, "
+            f"last_value(case when _op <> 'd' then struct({_names(target.columns)}) end, true) "
+            f"over ({by_key} rows between unbounded preceding and current row) as _state "
+            f"from {batch.view} where {CLEAN}"
         )
         return (
-            f"select {_names(target.columns)}, {columns} from (select *, row_number() over "
-            f"(partition by {_names(target.keys)} order by _changed_at desc, _order desc, "
-            f"_position desc) as _rank from {batch.view} where {CLEAN}) where _rank = 1"
+            f"select {_names(target.columns)}, {columns} from "
+            f"(select {values}, {passed} from ({states})) where _next is null"
         )
 
     def clauses(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
@@ -110,7 +127,7 @@ class Latest(MergePolicy):
         replaced = [f"`{c}` = s.`{c}`" for c in target.columns]
         always = [*(f"{c} = s.{c}" for c in technical), f"{SEQUENCE} = {batch.seq}"]
         return (
-            f"when matched and {newer} and s.{DELETED} "
+            f"when matched and {newer} and s._bare "
             f"then update set {', '.join([*kept, *always])} "
             f"when matched and {newer} then update set {', '.join([*replaced, *always])} "
             f"when not matched then insert ({_names(inserted)}, {SEQUENCE}) "
@@ -126,6 +143,7 @@ class HeldByFiles(MergePolicy):
     A new delivery of a file withdraws the rows that it no longer holds.
     """
 
+    ordered = False
     technical = pa.schema([pa.field("_files", pa.list_(pa.string()))])
 
     def prepare(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:

@@ -1,11 +1,15 @@
 """The quarantine: rows that a contract refused, each once, with every reason and its origin."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pyarrow as pa
 
 from aquifer.conform import REASONS, REFUSED
 from aquifer.contract import Contract, Field, Key, Timestamp, arrow_schema, hours, pii, table
 from aquifer.engine import register
-from aquifer.lake import SEQUENCE
+from aquifer.lake import SEQUENCE, Lake
 from aquifer.runtime import Runtime
 
 
@@ -39,8 +43,29 @@ def quarantine_name(table_name: str) -> str:
     return f"{table_name}_quarantine"
 
 
+@dataclass(frozen=True)
+class WaitingRow:
+    """A refused row that waits: the `_seq` of bronze that it came with, and its reasons."""
+
+    received: int
+    reasons: Sequence[str]
+
+
+def waiting(lake: Lake, table_name: str) -> list[WaitingRow]:
+    """The refused rows of a table that have neither been taken in nor withdrawn."""
+    name = quarantine_name(table_name)
+    if not lake.exists(name) or not lake.table(name).count():
+        return []
+    rows = lake.read(name, ["reasons", "replayed_at", "_origin"]).to_pylist()
+    return [
+        WaitingRow(json.loads(row["_origin"])[SEQUENCE], row["reasons"])
+        for row in rows
+        if row["replayed_at"] is None
+    ]
+
+
 def quarantine(runtime: Runtime, table_name: str, staged: str) -> int:
-    """Put the refused rows of `staged` into the quarantine, each once; how many were refused."""
+    """Put the refused rows of `staged` into the quarantine, each once; how many it holds then."""
     name = quarantine_name(table_name)
     lake, session = runtime.lake, runtime.session
     lake.ensure(name, pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL]))
@@ -55,4 +80,9 @@ def quarantine(runtime: Runtime, table_name: str, staged: str) -> int:
             f"(s._position, s._source, s.{REASONS}, s._raw, s._origin, current_timestamp(), {seq})"
         ).collect()
         lake.record(name, {SEQUENCE: seq})
-    return refused
+        held = session.sql(
+            f"select count(*) as rows from {staged} where {REFUSED} "
+            f"and _position in (select position from {name})"
+        )
+        return int(held.toArrow()["rows"][0].as_py())
+    return 0

@@ -2,10 +2,11 @@
 
 Belongs here: how new bronze rows become checked rows of a silver table, exactly once. Does not:
 what a table means (its module in `assets`), how rows are merged (`merge`), the Dagster definition
-(`definitions`).
+(`assets`).
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,12 +15,12 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from aquifer.advance import Advance
+from aquifer.advance import Advance, Standing
 from aquifer.bronze import BronzeTable
 from aquifer.conform import CLEAN, conform_sql
 from aquifer.contract import Contract, arrow_schema, contract_fields, keys, table_metadata
 from aquifer.engine import register
-from aquifer.lake import SEQUENCE
+from aquifer.lake import SEQUENCE, Lake
 from aquifer.masking import sample_markdown
 from aquifer.merge import (
     DELETED,
@@ -30,8 +31,12 @@ from aquifer.merge import (
     Target,
     touched_partitions,
 )
-from aquifer.quarantine import quarantine
+from aquifer.quarantine import quarantine, quarantine_name, waiting
 from aquifer.runtime import Runtime
+
+SINCE, ROWS, LOST = "_batch_since", "_batch_rows", "_batch_lost"
+"""Application transactions that tell of the newest batch: the first `_seq` of bronze that may be in
+it, how many rows it had, and how many of them are nowhere."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +87,38 @@ class SilverTable:
         """
         started = time.monotonic()
         lake = runtime.lake
-        with lake.lease([self.name]):
+        done: dict[str, Any] = {}
+        with lake.lease([self.name, quarantine_name(self.name)]):
             self.prepare(runtime)
-            since, upto = lake.progress(self.name, self.reads.name), lake.seq(self.reads.name)
-            if upto == since:
-                return Advance(
-                    self.name,
-                    version=lake.version(self.name),
-                    seconds=time.monotonic() - started,
-                )
-            with runtime.staging() as place:
-                counted = self._take_in(runtime, place, since, upto)
+            since, upstream = (
+                lake.progress(self.name, self.reads.name),
+                lake.snapshot(self.reads.name),
+            )
+            if upstream.seq > since:
+                with runtime.staging() as place:
+                    done = self._take_in(runtime, place, since, upstream.seq)
+            standing = self.standing(lake)
         return Advance(
             self.name,
-            versions_read={self.reads.name: lake.version(self.reads.name)},
+            versions_read={self.reads.name: upstream.version},
             version=lake.version(self.name),
             seconds=time.monotonic() - started,
-            **counted,
+            standing=standing,
+            **done,
+        )
+
+    def standing(self, lake: Lake) -> Standing:
+        """How the table stands, its newest batch in particular."""
+        table = lake.table(self.name)
+        newest = {mark: table.transaction_version(mark) or 0 for mark in (SINCE, ROWS, LOST)}
+        refused = waiting(lake, self.name)
+        return Standing(
+            rows=int(table.count()),
+            waiting=len(refused),
+            reasons=Counter(reason for row in refused for reason in row.reasons),
+            batch_rows=newest[ROWS],
+            batch_waiting=sum(row.received >= newest[SINCE] for row in refused),
+            batch_lost=newest[LOST],
         )
 
     def prepare(self, runtime: Runtime) -> None:
@@ -114,16 +134,18 @@ class SilverTable:
         staged = self.stage(runtime, rows, place)
         quarantined = quarantine(runtime, self.name, staged)
         seq = self.merge(runtime, staged, place)
-        lake.record(self.name, {self.reads.name: upto, SEQUENCE: seq})
-        sample = session.table(staged).where(CLEAN).limit(5).toArrow()
-        counts = self._counts(runtime, staged, seq)
-        return {
+        counts: dict[str, Any] = {
             "rows_in": int(rows.where(self.reads.is_row).count()),
             "quarantined": quarantined,
-            "reasons": _reasons(runtime, staged) if quarantined else {},
-            "sample": sample_markdown(sample, self.contract) if len(sample) else "",
-            **counts,
+            **self._counts(runtime, staged, seq),
         }
+        lost = Advance(self.name, **counts).lost
+        reasons = _reasons(runtime, staged) if quarantined else {}
+        sample = session.table(staged).where(CLEAN).limit(5).toArrow()
+        shown = sample_markdown(sample, self.contract) if len(sample) else ""
+        batch = {SINCE: since + 1, ROWS: counts["rows_in"], LOST: lost} if counts["rows_in"] else {}
+        lake.record(self.name, {self.reads.name: upto, SEQUENCE: seq, **batch})
+        return {**counts, "reasons": reasons, "sample": shown}
 
     def stage(self, runtime: Runtime, received: DataFrame, place: str) -> str:
         """Conform and check rows of the bronze table; the name of the relation that holds them."""
@@ -131,7 +153,7 @@ class SilverTable:
         session = runtime.session
         received.createOrReplaceTempView("received")
         session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
-        checked = conform_sql(session, self.contract, self.query)
+        checked = conform_sql(session, self.contract, self.query, ordered=self.policy.ordered)
         return runtime.stage(checked, place, f"staged_{self.name.replace('.', '_')}")
 
     def merge(self, runtime: Runtime, staged: str, place: str, *, whole: bool = True) -> int:

@@ -21,13 +21,16 @@ from dagster import (
     TableColumnLineage,
 )
 
-from aquifer.advance import Advance
+from aquifer.advance import Advance, Standing
 from aquifer.automation import freshness
 from aquifer.checks import compile_checks
 from aquifer.contract import Contract, column_schema, describe, keys, table_metadata
 
 ACCOUNTED = "rows_accounted"
+READABLE = "readable"
 WITHIN_SHARE = "quarantine_share"
+QUALITY_GOAL = 0.998
+"""The share of a table's rows that should not be refused."""
 LARGE_BATCH = 1_000
 """Rows from which on the share of refused rows means something."""
 
@@ -70,58 +73,99 @@ def table_spec(
     )
 
 
+def bronze_check_specs(name: str, *, skips_unreadable: bool) -> list[AssetCheckSpec]:
+    """The checks of a bronze table, whose values are as received."""
+    readable = AssetCheckSpec(
+        READABLE, asset=asset_key(name), description="everything that was delivered can be read"
+    )
+    return [_accounted(name), *([readable] if skips_unreadable else [])]
+
+
+def bronze_check_results(advance: Advance, *, skips_unreadable: bool) -> Iterator[AssetCheckResult]:
+    """What the checks say of what was ingested. What cannot be read holds up nothing else."""
+    key = asset_key(advance.table)
+    yield AssetCheckResult(passed=advance.accounted, asset_key=key, check_name=ACCOUNTED)
+    if skips_unreadable:
+        yield AssetCheckResult(
+            passed=not advance.unreadable,
+            asset_key=key,
+            check_name=READABLE,
+            description="; ".join(advance.unreadable) or None,
+        )
+
+
 def check_specs(name: str, contract: type[Contract]) -> list[AssetCheckSpec]:
-    """A check for each of the contract's, and the two that guard every batch."""
+    """A check for each of a silver table's contract, and those that guard every batch."""
     key = asset_key(name)
+    share = table_metadata(contract).quarantine_share
     return [
         *(
             AssetCheckSpec(check.name, asset=key, description=check.description)
             for check in compile_checks(contract)
         ),
         AssetCheckSpec(
-            ACCOUNTED,
+            READABLE,
             asset=key,
-            blocking=True,
-            description="every row that came in is in the table, in the quarantine or a duplicate",
+            description="each value can be read, and each event says what happened and when",
         ),
+        _accounted(name),
         AssetCheckSpec(
             WITHIN_SHARE,
             asset=key,
             blocking=True,
-            description="no more than "
-            f"{table_metadata(contract).quarantine_share:.0%} of a large batch is refused",
+            description=f"no more than {share:.0%} of the newest batch is refused, if it is large",
         ),
     ]
 
 
 def check_results(advance: Advance, contract: type[Contract]) -> Iterator[AssetCheckResult]:
-    """What the checks say of a batch. Refused rows leave the table clean, so they only warn."""
+    """What the checks say of the table and of its newest batch, until that is mended.
+
+    Refused rows leave the table clean, so they only warn.
+    """
     key = asset_key(advance.table)
-    unreadable = {
-        reason.removesuffix("_unreadable"): rows
-        for reason, rows in advance.reasons.items()
-        if reason.endswith("_unreadable")
-    }
-    for check in compile_checks(contract):
-        refused = advance.reasons.get(check.name, 0)
-        metadata = {"rows refused": refused}
-        if check.column in unreadable:
-            metadata["of which unreadable"] = unreadable[check.column]
-        yield AssetCheckResult(
-            passed=not refused,
+    standing = advance.standing or Standing()
+    checks = [check.name for check in compile_checks(contract)]
+
+    def refused(name: str, reasons: Iterable[str]) -> AssetCheckResult:
+        waiting = sum(standing.reasons.get(reason, 0) for reason in reasons)
+        return AssetCheckResult(
+            passed=not waiting,
             asset_key=key,
-            check_name=check.name,
+            check_name=name,
             severity=AssetCheckSeverity.WARN,
-            metadata=metadata,
+            metadata={
+                "rows refused": sum(advance.reasons.get(reason, 0) for reason in reasons),
+                "rows waiting": waiting,
+            },
         )
-    yield AssetCheckResult(passed=advance.accounted, asset_key=key, check_name=ACCOUNTED)
-    share = advance.quarantined / advance.rows_in if advance.rows_in else 0.0
-    limit = table_metadata(contract).quarantine_share
+
+    for name in checks:
+        yield refused(name, [name])
+    yield refused(READABLE, sorted({*standing.reasons, *advance.reasons} - {*checks}))
     yield AssetCheckResult(
-        passed=advance.rows_in <= LARGE_BATCH or share <= limit,
+        passed=not standing.batch_lost,
+        asset_key=key,
+        check_name=ACCOUNTED,
+        metadata={"rows lost": standing.batch_lost},
+    )
+    limit = table_metadata(contract).quarantine_share
+    share = standing.refused_share
+    yield AssetCheckResult(
+        passed=standing.batch_rows <= LARGE_BATCH or share <= limit,
         asset_key=key,
         check_name=WITHIN_SHARE,
+        description=f"{share:.1%} of the newest batch is refused; the limit is {limit:.1%}",
         metadata={"share refused": share, "limit": limit},
+    )
+
+
+def _accounted(name: str) -> AssetCheckSpec:
+    return AssetCheckSpec(
+        ACCOUNTED,
+        asset=asset_key(name),
+        blocking=True,
+        description="every row that came in is in the table, in the quarantine or a duplicate",
     )
 
 
@@ -142,11 +186,18 @@ def materialization(
         "rows quarantined": advance.quarantined,
         "rows duplicate": advance.duplicates,
         "rows written": advance.written,
-        "quality score": advance.quality,
         "version written": advance.version,
         "seconds": round(advance.seconds, 3),
         "dagster/column_lineage": column_lineage(lineage),
     }
+    if advance.standing:
+        metadata["rows waiting"] = advance.standing.waiting
+        metadata["quality score"] = advance.standing.quality
+        metadata["quality goal"] = QUALITY_GOAL
+    if advance.marks:
+        # The hashes of contents are for the platform alone.
+        read = {name: mark for name, mark in advance.marks.items() if "content:" not in name}
+        metadata["read up to"] = MetadataValue.json(read)
     if advance.versions_read:
         metadata["versions read"] = MetadataValue.json(dict(advance.versions_read))
     if advance.reasons:
