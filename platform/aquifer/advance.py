@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+LARGE_BATCH = 1_000
+"""Rows beyond which the share of refused rows means something."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -15,8 +18,9 @@ class Standing:
         rows: rows of the table.
         waiting: refused rows that wait in the quarantine.
         reasons: for each reason, how many rows wait because of it.
-        batch_rows: rows of the newest batch that had any.
-        batch_waiting: refused rows of that batch that wait.
+        batch_rows: rows of the newest batch; a small one counts for nothing after a large one of
+            which too many rows are refused.
+        batch_waiting: refused rows that have waited since that batch.
         batch_lost: rows of that batch that are nowhere.
     """
 
@@ -36,6 +40,10 @@ class Standing:
     def refused_share(self) -> float:
         """The share of the newest batch that is refused."""
         return self.batch_waiting / self.batch_rows if self.batch_rows > 0 else 0.0
+
+    def exceeds(self, share: float) -> bool:
+        """Whether more than this share of the newest batch is refused, and it is large."""
+        return self.batch_rows > LARGE_BATCH and self.refused_share > share
 
 
 @dataclass(frozen=True)

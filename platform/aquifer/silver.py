@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from aquifer.advance import Advance, Standing
+from aquifer.advance import LARGE_BATCH, Advance, Standing
 from aquifer.bronze import BronzeTable
 from aquifer.conform import CLEAN, conform_sql
 from aquifer.contract import Contract, arrow_schema, contract_fields, keys, table_metadata
@@ -143,8 +143,11 @@ class SilverTable:
         reasons = _reasons(runtime, staged) if quarantined else {}
         sample = session.table(staged).where(CLEAN).limit(5).toArrow()
         shown = sample_markdown(sample, self.contract) if len(sample) else ""
-        batch = {SINCE: since + 1, ROWS: counts["rows_in"], LOST: lost} if counts["rows_in"] else {}
-        lake.record(self.name, {self.reads.name: upto, SEQUENCE: seq, **batch})
+        marks = {self.reads.name: upto, SEQUENCE: seq}
+        large = counts["rows_in"] > LARGE_BATCH
+        if large or not self.standing(lake).exceeds(table_metadata(self.contract).quarantine_share):
+            marks |= {SINCE: since + 1, ROWS: counts["rows_in"], LOST: lost}
+        lake.record(self.name, marks)
         return {**counts, "reasons": reasons, "sample": shown}
 
     def stage(self, runtime: Runtime, received: DataFrame, place: str) -> str:

@@ -31,8 +31,6 @@ READABLE = "readable"
 WITHIN_SHARE = "quarantine_share"
 QUALITY_GOAL = 0.998
 """The share of a table's rows that should not be refused."""
-LARGE_BATCH = 1_000
-"""Rows from which on the share of refused rows means something."""
 
 
 def asset_key(name: str) -> AssetKey:
@@ -152,7 +150,7 @@ def check_results(advance: Advance, contract: type[Contract]) -> Iterator[AssetC
     limit = table_metadata(contract).quarantine_share
     share = standing.refused_share
     yield AssetCheckResult(
-        passed=standing.batch_rows <= LARGE_BATCH or share <= limit,
+        passed=not standing.exceeds(limit),
         asset_key=key,
         check_name=WITHIN_SHARE,
         description=f"{share:.1%} of the newest batch is refused; the limit is {limit:.1%}",

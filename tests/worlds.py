@@ -1,0 +1,106 @@
+"""Worlds that tests make up in this process, without Dagster around them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, Transaction, write_deltalake
+
+from aquifer.dbt_project import failure
+from aquifer.engine import register
+from aquifer.lake import SEQUENCE
+from aquifer.runtime import Runtime
+from assets import snapshots, tables
+from resources.engine import EngineResource
+from resources.lake import LakeResource
+
+LAYERS = ("bronze", "silver", "gold")
+SILVER = {table.name: table for table in tables.silver}
+AUTOMATED = sorted(tables.gold.contracts.keys() - {snapshots.SNAPSHOT})
+
+
+class World:
+    """A lake of its own on the engine of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lake_resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
+        engine = EngineResource(url="sail://", lake=self.lake_resource)
+        self.lake = self.lake_resource.lake
+        self.runtime = Runtime(engine.spark_session, self.lake)
+        self.remote = engine.remote
+        self.gold = tables.gold
+        self._forget()
+
+    def _forget(self) -> None:
+        """Free the names of the tables: the engine's session is one for all tests of a process."""
+        session = self.runtime.session
+        for layer in LAYERS:
+            session.sql(f"create database if not exists {layer}").collect()
+            for row in session.sql(f"show tables in {layer}").collect():
+                session.sql(f"drop table if exists {layer}.{row.tableName}").collect()
+
+    def build(self, *names: str, full_refresh: bool = False, **variables: str) -> list[str]:
+        """Build gold tables, all but the snapshot unless named; what failed."""
+        events = self.gold.build(
+            self.runtime,
+            self.remote,
+            list(names) or AUTOMATED,
+            variables=variables,
+            full_refresh=full_refresh,
+        )
+        return [reason for event in events if (reason := failure(event))]
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        return self.lake.read(name).to_pylist()
+
+    def content(self, *names: str) -> dict[str, list[tuple]]:
+        """The rows of tables in any order, without the columns of the platform.
+
+        Of gold, all but the snapshot, unless tables are named.
+        """
+        return {
+            name: sorted(
+                (
+                    tuple(value for column, value in row.items() if not column.startswith("_"))
+                    for row in self.rows(name)
+                ),
+                key=repr,
+            )
+            for name in names or AUTOMATED
+        }
+
+
+class MadeUp(World):
+    """A world whose silver tables hold what `put` says."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._state: dict[str, dict[tuple, dict]] = {name: {} for name in SILVER}
+        for name, table in SILVER.items():
+            self.lake.ensure(name, table.schema, table.target.partition)
+        register(self.runtime.session, self.lake, self.lake.names())
+
+    def put(self, name: str, *rows: dict[str, Any]) -> None:
+        """Insert or replace rows by key, in one commit, as a silver table does."""
+        table, state = SILVER[name], self._state[name]
+        seq = self.lake.next_seq(name)
+        for row in rows:
+            state[tuple(row[key] for key in table.target.keys)] = {
+                "_deleted": False,
+                **({"_month": f"{row['invoiced_at']:%Y-%m}"} if "invoiced_at" in row else {}),
+                **row,
+                SEQUENCE: seq,
+            }
+        schema = table.schema.append(pa.field(SEQUENCE, pa.int64()))
+        write_deltalake(
+            self.lake.table(name),
+            pa.Table.from_pylist(list(state.values()), schema=schema),
+            mode="overwrite",
+            commit_properties=CommitProperties(app_transactions=[Transaction(SEQUENCE, seq)]),
+        )
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
