@@ -6,7 +6,9 @@ Belongs here: what a line is. Does not: what a product is called (`gold.dim_prod
 
 from aquifer.conform import integer, money, timestamp
 from aquifer.contract import Contract, Field, Key, Money, Timestamp, hours, pii, table
+from aquifer.engine import literal
 from aquifer.merge import HeldByFiles
+from aquifer.patterns import portable
 from aquifer.silver import silver
 from assets.bronze.invoice_lines import invoice_lines as bronze_invoice_lines
 
@@ -39,6 +41,7 @@ class InvoiceLine(Contract):
         )
 
 
+PRODUCT = literal(portable("^[0-9]{5}[A-Z]{0,2}$", whole=True))
 QUANTITY = integer("quantity")
 PRICE = money("unit_price")
 INVOICED_AT = timestamp("invoiced_at")
@@ -68,7 +71,7 @@ def invoice_lines() -> str:
             {QUANTITY} * {PRICE} as net_amount,
             case
                 when invoice_no like 'A%' then 'adjustment'
-                when not stock_code rlike '^[0-9]{{5}}[A-Z]{{0,2}}$' then 'service'
+                when not stock_code rlike {PRODUCT} then 'service'
                 when invoice_no like 'C%' then 'return'
                 when {QUANTITY} < 0 then 'write_off'
                 when {PRICE} = 0 then 'free'

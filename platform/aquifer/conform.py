@@ -14,6 +14,7 @@ from pyspark.sql.types import StringType
 from aquifer.checks import compile_checks
 from aquifer.contract import Contract, contract_fields, keys
 from aquifer.engine import literal
+from aquifer.patterns import portable
 
 REASONS = "_reasons"
 EMPTY = "empty"
@@ -55,7 +56,8 @@ def timestamp(text: str) -> str:
 
 def _read(text: str, pattern: str, type_: str, cleaned: str | None = None) -> str:
     value = cleaned or f"trim({text})"
-    return f"case when trim({text}) rlike {literal(pattern)} then try_cast({value} as {type_}) end"
+    written = literal(portable(pattern, whole=True))
+    return f"case when trim({text}) rlike {written} then try_cast({value} as {type_}) end"
 
 
 def _reader(spark_type: str, text: str) -> str:
