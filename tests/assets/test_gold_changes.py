@@ -1,97 +1,16 @@
 """What arrives late or odd: gold is as if it had been built from all of it at once."""
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from deltalake import CommitProperties, Transaction, write_deltalake
+from worlds import MadeUp, instant
 
-from aquifer.dbt_project import failure
-from aquifer.engine import register
-from aquifer.lake import SEQUENCE
-from aquifer.runtime import Runtime
-from assets import tables
-from resources.engine import EngineResource
-from resources.lake import LakeResource
-
-SILVER = {table.name: table for table in tables.silver}
-AUTOMATED = sorted(tables.gold.contracts.keys() - {"gold.fct_inventory"})
 DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
 FACTS = [*DIMENSIONS, "gold.fct_sales"]
 DAILY = [*FACTS, "gold.daily_sales"]
 PRODUCTS = [*FACTS, "gold.product_performance"]
-
-
-class MadeUp:
-    """A lake whose silver tables hold what `put` says."""
-
-    def __init__(self, folder: Path) -> None:
-        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
-        self.lake = resource.lake
-        engine = EngineResource(url="sail://", lake=resource)
-        self._runtime = Runtime(engine.spark_session, self.lake)
-        self._remote = engine.remote
-        self._state: dict[str, dict[tuple, dict]] = {name: {} for name in SILVER}
-        self.forget()
-        for name, table in SILVER.items():
-            self.lake.ensure(name, table.schema, table.target.partition)
-        register(self._runtime.session, self.lake, self.lake.names())
-
-    def forget(self) -> None:
-        """Free the names of the tables: the engine's session is one for all tests of a process."""
-        for name in [*SILVER, *tables.gold.contracts]:
-            session = self._runtime.session
-            session.sql(f"create database if not exists {name.split('.')[0]}").collect()
-            session.sql(f"drop table if exists {name}").collect()
-
-    def put(self, name: str, *rows: dict[str, Any]) -> None:
-        """Insert or replace rows by key, in one commit, as a silver table does."""
-        table, state = SILVER[name], self._state[name]
-        seq = self.lake.next_seq(name)
-        for row in rows:
-            state[tuple(row[key] for key in table.target.keys)] = {
-                "_deleted": False,
-                **({"_month": f"{row['invoiced_at']:%Y-%m}"} if "invoiced_at" in row else {}),
-                **row,
-                SEQUENCE: seq,
-            }
-        schema = table.schema.append(pa.field(SEQUENCE, pa.int64()))
-        write_deltalake(
-            self.lake.table(name),
-            pa.Table.from_pylist(list(state.values()), schema=schema),
-            mode="overwrite",
-            commit_properties=CommitProperties(app_transactions=[Transaction(SEQUENCE, seq)]),
-        )
-
-    def build(self, *names: str, full_refresh: bool = False) -> list[str]:
-        """Build gold tables, all but the snapshot unless named; what failed."""
-        events = tables.gold.build(
-            self._runtime, self._remote, list(names) or AUTOMATED, full_refresh=full_refresh
-        )
-        return [reason for event in events if (reason := failure(event))]
-
-    def content(self) -> dict[str, list[tuple]]:
-        """The rows of every gold table in any order, without the columns of the platform."""
-        return {
-            name: sorted(
-                (
-                    tuple(value for column, value in row.items() if not column.startswith("_"))
-                    for row in self.rows(name)
-                ),
-                key=repr,
-            )
-            for name in AUTOMATED
-        }
-
-    def rows(self, name: str) -> list[dict[str, Any]]:
-        return self.lake.read(name).to_pylist()
-
-
-def instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 FIRST = instant("2011-03-01 10:00")
@@ -127,9 +46,7 @@ def member(number: str, customer: str, deleted_at: datetime | None = None) -> di
 
 @pytest.fixture
 def world(tmp_path):
-    world = MadeUp(tmp_path)
-    yield world
-    world.forget()
+    return MadeUp(tmp_path)
 
 
 def rate(day: str, value: str) -> dict:

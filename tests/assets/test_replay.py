@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from worlds import World
 
 from aquifer import replay as replays
 from aquifer.contract import Contract, Field, Key, Money, hours, table
 from aquifer.errors import SourceError
 from aquifer.landing import LandingFolder
-from aquifer.runtime import Runtime
 from aquifer.silver import SilverTable
 from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 from assets.bronze.order_lines import order_lines as bronze_order_lines
@@ -21,8 +21,6 @@ from assets.silver.invoice_lines import invoice_lines
 from assets.silver.order_lines import order_lines
 from assets.silver.points_ledger import points_ledger
 from resources import order_database, rewards_database
-from resources.engine import EngineResource
-from resources.lake import LakeResource
 from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts
 
@@ -32,22 +30,13 @@ BAD = "536366,85123A,HOLDER,six,2010-12-01 08:28:00,2.55,17850,United Kingdom"
 WORSE = "536367,85123A,HOLDER,6,never,2.55,17850,United Kingdom"
 
 
-class World:
-    """A lake and its sources, without Dagster around them."""
+class Refusals(World):
+    """A world with three of the sources."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.landing = LandingFolder(folder / "landing")
         self.landing.folder.mkdir()
-        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
-        engine = EngineResource(url="sail://", lake=resource)
-        self.runtime = Runtime(engine.spark_session, resource.lake)
-        for name in ("invoice_lines", "order_lines", "points_ledger"):
-            for layer, suffix in (("bronze", ""), ("silver", ""), ("silver", "_quarantine")):
-                # The engine's session is one for all tests of a process.
-                session = self.runtime.session
-                session.sql(f"create database if not exists {layer}").collect()
-                session.sql(f"drop table if exists {layer}.{name}{suffix}").collect()
 
     def deliver(self, *lines: str) -> None:
         file = self.landing.folder / "2010-12-01.csv"
@@ -71,8 +60,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path) -> World:
-    return World(tmp_path)
+def world(tmp_path) -> Refusals:
+    return Refusals(tmp_path)
 
 
 def repaired(row: dict, **fields: str) -> dict[str, str]:

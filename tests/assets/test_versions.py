@@ -1,19 +1,15 @@
 """Versions over time (SCD2) are those of a full replay of the history, late changes included."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from worlds import SILVER, World
 
 from aquifer.contract import arrow_schema
-from aquifer.dbt_project import failure
-from aquifer.engine import register
-from aquifer.runtime import Runtime
-from assets import tables
-from resources.engine import EngineResource
-from resources.lake import LakeResource
 
 BEGIN = datetime(1900, 1, 1, tzinfo=UTC)
 END = datetime(9999, 12, 31, tzinfo=UTC)
@@ -61,33 +57,20 @@ def replay(changed: dict, tiered: dict) -> list[tuple]:
     return [(instants[i], end, *states[i]) for i, end in zip(kept, ends, strict=True)]
 
 
-class Warehouse:
-    """A lake whose silver tables are written by hand, and the SCD2 dimensions built of them."""
+class Warehouse(World):
+    """A world whose silver tables are appended to by hand, and the SCD2 dimensions built of them."""
 
-    def __init__(self, folder) -> None:
-        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
-        self.lake = resource.lake
-        self.engine = EngineResource(url="sail://", lake=resource)
-        self.runtime = Runtime(self.engine.spark_session, self.lake)
-        self.silver = {table.name: table for table in tables.silver}
-        for table in tables.silver:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        for table in SILVER.values():
             self.lake.ensure(table.name, table.schema, table.target.partition)
-        for name in [*self.silver, *tables.gold.contracts]:
-            # Another test of this process may have named its own.
-            self.runtime.session.sql(f"create database if not exists {name.split('.')[0]}")
-            self.runtime.session.sql(f"drop table if exists {name}").collect()
-        register(self.runtime.session, self.lake, self.silver)
         self.customers = 0
 
     def add(self, name: str, rows: list[dict]) -> None:
         if rows:
-            schema = self.silver[name].schema
+            schema = SILVER[name].schema
             full = [{field: row.get(field) for field in schema.names} for row in rows]
             self.lake.append(name, pa.Table.from_pylist(full, schema), {})
-
-    def build(self) -> None:
-        events = tables.gold.build(self.runtime, self.engine.remote, list(VERSIONED))
-        assert [reason for event in events if (reason := failure(event))] == []
 
     def versions(self, name: str) -> dict[str, list[tuple]]:
         """Of each key valid_from, valid_to, the attributes and is_deleted."""
@@ -130,7 +113,7 @@ def test_versions_are_those_of_a_replay_whatever_arrives_when(warehouse, histori
                 if arrives == batch
             ],
         )
-        warehouse.build()
+        assert warehouse.build(*VERSIONED) == []
     customers = {key: replay(*history) for key, history in numbered.items() if any(history)}
     untiered = {key: replay(changed, {}) for key, (changed, _) in numbered.items() if changed}
     others = {
@@ -175,7 +158,7 @@ def tier_change(identity: str, day: int, tier: str) -> dict:
     }
 
 
-def test_the_contracts_of_the_hand_written_tables_are_those_of_silver(warehouse):
+def test_the_contracts_of_the_hand_written_tables_are_those_of_silver():
     for name, key, attribute in CHANGES:
-        names = set(arrow_schema(warehouse.silver[name].contract).names)
+        names = set(arrow_schema(SILVER[name].contract).names)
         assert set(change(key, attribute, "1", 0, "York", False)) - {"_deleted"} <= names
