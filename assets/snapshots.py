@@ -4,8 +4,9 @@ Belongs here: what changes a day that has been snapshotted. Does not: the snapsh
 model) and when it runs (`jobs`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from typing import Any
 
 import pyarrow.compute as pc
 from dagster import RunRequest
@@ -22,9 +23,14 @@ STORES = "gold.dim_store"
 MEMBERS = {"store_key": (STORES, "store_id"), "product_key": ("gold.dim_product", "stock_code")}
 """The dimension and the natural key behind each key of a snapshot."""
 
+DIMENSIONS = ("gold.dim_date", "gold.dim_product", STORES)
+"""What has to be there before a snapshot can be taken."""
+
 
 def touched_days(lake: Lake) -> tuple[date, date] | None:
     """The first day whose snapshot is out of date and the last day of all, or None."""
+    if any(lake.seq(dimension) == NOTHING for dimension in DIMENSIONS):
+        return None
     if lake.progress(SNAPSHOT, MOVEMENTS) == NOTHING:
         return all_days(lake)
     return _until_last(lake, [*_moved(lake), *_versioned(lake), *_completed(lake)])
@@ -33,6 +39,15 @@ def touched_days(lake: Lake) -> tuple[date, date] | None:
 def all_days(lake: Lake) -> tuple[date, date] | None:
     """The first and last day that there is a snapshot of, or None."""
     return _until_last(lake, [FIRST_DAY])
+
+
+def takes_in_all(lake: Lake, variables: Mapping[str, Any]) -> bool:
+    """Whether a build with these variables leaves no day out of date."""
+    days = touched_days(lake)
+    if days is None:
+        return True
+    first, last = (day.isoformat() for day in days)
+    return variables.get("first_day", "") <= first and last <= variables.get("last_day", "")
 
 
 def request(first: date, last: date) -> RunRequest:

@@ -11,13 +11,18 @@ from aquifer.contract import Contract, table_metadata
 from aquifer.dbt_project import DbtProject
 from aquifer.gold import Gold
 from aquifer.silver import SilverTable
+from assets import snapshots
 from resources.environment import home
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 
 bronze = catalogue.declared(assets.bronze, BronzeTable)
 silver = catalogue.declared(assets.silver, SilverTable)
-gold = Gold(DbtProject(PROJECT, home() / "dbt"), catalogue.contracts(assets.gold, "gold"))
+gold = Gold(
+    DbtProject(PROJECT, home() / "dbt"),
+    catalogue.contracts(assets.gold, "gold"),
+    partial={snapshots.SNAPSHOT: snapshots.takes_in_all},
+)
 
 
 def contracts() -> dict[str, type[Contract]]:

@@ -47,9 +47,9 @@ def advance_everything(wired: dict, *, full_refresh: bool) -> None:
     for table in tables.silver:
         advanced = table.advance(runtime)
         assert advanced.accounted, advanced
-    days = snapshots.touched_days(lake)
     names = sorted(tables.gold.contracts.keys() - {snapshots.SNAPSHOT})
     build(tables.gold, wired, runtime, names, full_refresh, {})
+    days = snapshots.touched_days(lake)
     if days or full_refresh:
         first, last = days or snapshots.all_days(lake)
         variables = {"first_day": first.isoformat(), "last_day": last.isoformat()}

@@ -7,8 +7,8 @@ leases. Does not: the queries (the project), running dbt (`dbt_project`), Dagste
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 from aquifer.contract import Contract, arrow_schema, table_metadata
 from aquifer.dbt_project import DbtProject
 from aquifer.engine import register
-from aquifer.lake import NOTHING, SEQUENCE
+from aquifer.lake import NOTHING, SEQUENCE, Lake
 from aquifer.merge import MONTH
 from aquifer.runtime import Runtime
 
@@ -38,10 +38,13 @@ class Gold:
     Args:
         project: the dbt project.
         contracts: the contract of each table, by name (`gold.fct_sales`).
+        partial: of tables that are built by parts, whether a build with these variables takes in
+            all that is new; if not, it records no progress.
     """
 
     project: DbtProject
     contracts: Mapping[str, type[Contract]]
+    partial: Mapping[str, Callable[[Lake, Mapping[str, Any]], bool]] = field(default_factory=dict)
 
     @cached_property
     def upstreams(self) -> Mapping[str, frozenset[str]]:
@@ -89,6 +92,12 @@ class Gold:
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
             progress = {name: self._progress(runtime, name) for name in tables}
             tested = {name: self._tested(runtime, name) for name in tables}
+            # Asked after `seen` was: what arrives in between makes a build partial, never whole.
+            partial = {
+                name
+                for name in self.partial.keys() & set(tables)
+                if not self.partial[name](lake, variables or {})
+            }
             os.environ["SPARK_REMOTE"] = remote
             built: set[str] = set()
             passed: set[str] = set()
@@ -119,7 +128,7 @@ class Gold:
                 if _passed(event):
                     passed.add(event["data"]["node_info"]["node_name"])
                 yield event
-            self._record(runtime, built, passed, seen, build)
+            self._record(runtime, built, passed, partial, seen, build)
 
     def schema(self, name: str) -> pa.Schema:
         """The table's columns with those that the platform adds."""
@@ -160,6 +169,7 @@ class Gold:
         runtime: Runtime,
         built: set[str],
         passed: set[str],
+        partial: set[str],
         seen: Mapping[str, int],
         build: int,
     ) -> None:
@@ -171,7 +181,7 @@ class Gold:
         lake = runtime.lake
         for name in self._in_order(built):
             marks = {}
-            for upstream in self.upstreams[name]:
+            for upstream in self.upstreams[name] if name not in partial else ():
                 marks[upstream] = build if upstream in built else seen[upstream]
                 for between in self.upstreams[name] & self.contracts.keys():
                     if upstream in self.upstreams[between]:

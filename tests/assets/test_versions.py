@@ -58,7 +58,7 @@ def replay(changed: dict, tiered: dict) -> list[tuple]:
 
 
 class Warehouse(World):
-    """A world whose silver tables are appended to by hand, and the SCD2 dimensions built of them."""
+    """A world whose silver tables are written by hand, and the SCD2 dimensions built of them."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
