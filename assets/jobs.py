@@ -1,13 +1,17 @@
 """What runs, and when: jobs, their schedules, and the sensors that start runs by themselves."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from dagster import (
     AssetSelection,
     AutomationConditionSensorDefinition,
+    DagsterInstance,
+    DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
     RunRequest,
+    RunsFilter,
     ScheduleDefinition,
     SensorEvaluationContext,
     SkipReason,
@@ -22,6 +26,15 @@ from resources.lake import LakeResource
 from resources.sources import LandingResource
 
 RUNNING = DefaultSensorStatus.RUNNING
+
+UNDER_WAY = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+COOL_DOWN = timedelta(minutes=15)
+"""How long a sensor that asks for what the tables lack waits after a run that failed."""
 
 STOCK_SNAPSHOTS = AssetSelection.assets(["gold", "fct_inventory"])
 INGESTED = AssetSelection.groups("bronze") | AssetSelection.groups("source").materializable()
@@ -88,7 +101,8 @@ def landed_files(
         yield SkipReason("no file has landed or changed")
         return
     context.update_cursor(signature)
-    yield RunRequest(run_key=signature)
+    # Without a run key: a file that comes back as it once was has landed all the same.
+    yield RunRequest()
 
 
 @sensor(
@@ -101,11 +115,27 @@ def moved_stock(
     context: SensorEvaluationContext, lake: LakeResource
 ) -> Iterator[RunRequest | SkipReason]:
     """What is out of date is decided by the tables, so a request that was lost is made again."""
+    if reason := _not_now(context.instance):
+        yield SkipReason(reason)
+        return
     days = snapshots.touched_days(lake.lake)
     if days is None:
         yield SkipReason("the snapshots have taken in every movement")
         return
     yield snapshots.request(*days)
+
+
+def _not_now(instance: DagsterInstance) -> str | None:
+    """Why not to ask for snapshots that are out of date, or None."""
+    if instance.get_runs(RunsFilter(job_name=take_snapshots.name, statuses=UNDER_WAY), limit=1):
+        return "a run is taking snapshots"
+    ended_lately = RunsFilter(
+        job_name=take_snapshots.name, updated_after=datetime.now(UTC) - COOL_DOWN
+    )
+    latest = instance.get_runs(ended_lately, limit=1)
+    if latest and latest[0].status == DagsterRunStatus.FAILURE:
+        return "the last run failed; it is tried again after a while"
+    return None
 
 
 sensors = [

@@ -22,10 +22,11 @@ def gone_stale() -> AutomationCondition:  # type: ignore[type-arg]
     """The freshness policy warns or fails: once, and then again after each cool-down."""
     stale = AutomationCondition.freshness_warned() | AutomationCondition.freshness_failed()
     again = AutomationCondition.cron_tick_passed(COOL_DOWN)
-    return (
-        (stale & (stale.newly_true() | again).since_last_handled())  # type: ignore[misc]
-        & ~AutomationCondition.in_progress()
-    ).with_label("gone stale")
+    # Dagster tells the "since" conditions of an asset apart by the kinds of conditions within. With
+    # "or" as its first, this one would share the memory of that in `eager`, and each tick of the
+    # cool-down would materialise what is fresh.
+    due = ((stale.newly_true() | again) & stale).since_last_handled()  # type: ignore[misc]
+    return (due & ~AutomationCondition.in_progress()).with_label("gone stale")
 
 
 def freshness(within: timedelta) -> FreshnessPolicy:
