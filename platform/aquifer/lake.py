@@ -26,6 +26,7 @@ from deltalake import (
 )
 from upath import UPath
 
+from aquifer.errors import ContractError
 from aquifer.lease import FileLeases
 
 SEQUENCE = "_seq"
@@ -98,6 +99,9 @@ class Lake:
         """Create the table, or add the columns that it lacks; no column is ever dropped.
 
         Returns whether the table or one of its columns is new. `_seq` is added to the schema.
+
+        Raises:
+            ContractError: a column of the table has another type.
         """
         schema = schema.append(pa.field(SEQUENCE, pa.int64()))
         wanted = [_nullable(field) for field in Schema.from_arrow(schema).fields]
@@ -115,7 +119,13 @@ class Lake:
             )
             return True
         table = self.table(name)
-        present = {field.name for field in table.schema().fields}
+        present = {field.name: field.type for field in table.schema().fields}
+        for column in wanted:
+            if column.name in present and present[column.name] != column.type:
+                raise ContractError(
+                    f"{name}.{column.name} is {column.type} in its contract and "
+                    f"{present[column.name]} in the lake; give what changed its type a new name"
+                )
         missing = [field for field in wanted if field.name not in present]
         if missing:
             table.alter.add_columns(missing)

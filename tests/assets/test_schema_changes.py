@@ -15,6 +15,7 @@ from worlds import MadeUp, World, instant
 from aquifer.contract import Contract, Date, Key, Timestamp, hours, table
 from aquifer.dbt_project import DbtProject
 from aquifer.dbt_properties import properties
+from aquifer.errors import ContractError
 from aquifer.gold import Gold
 from aquifer.landing import LandingFolder
 from aquifer.silver import SilverTable, mirror
@@ -54,6 +55,16 @@ class StoreWithoutCity(Contract):
     name: str
     country: str
     opened_on: Date
+
+    class Config:
+        metadata = METADATA
+
+
+class StoreOpenedAsToldByIt(Contract):
+    """A store, of which the day of its opening is any text."""
+
+    store_id: str = Key()
+    opened_on: str
 
     class Config:
         metadata = METADATA
@@ -184,6 +195,17 @@ def test_a_contract_that_loses_a_column_keeps_it_in_the_table(shop):
     shop.write("update stores set name = 'Best' where store_id = 's1'")
     shop.take_in(narrower)
     assert (shop.stores()["s1"]["name"], shop.stores()["s1"]["city"]) == ("Best", "Leeds")
+
+
+def test_a_contract_that_changes_a_type_is_refused_before_anything_is_written(shop):
+    shop.take_in()
+    before = shop.rows("silver.stores")
+    shop.write("insert into stores values ('s2', 'Second', 'York', 'UK', 'soon')")
+    with pytest.raises(ContractError, match=r"silver\.stores\.opened_on is .*string.* and .*date"):
+        shop.take_in(mirror("stores", StoreOpenedAsToldByIt, reads=bronze_stores))
+    assert shop.rows("silver.stores") == before
+    shop.take_in()
+    assert len(shop.rows("silver.stores_quarantine")) == 1
 
 
 def test_a_value_of_another_type_is_quarantined_and_the_row_keeps_its_state(shop):
