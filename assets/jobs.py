@@ -51,7 +51,7 @@ ingest = define_asset_job(
     "ingest", INGESTED, description="What the sources have that bronze has not."
 )
 
-maintain = maintenance_job(tables.clustering())
+maintain = maintenance_job(tables.clustering(), tables.readers())
 
 jobs = [main, take_snapshots, ingest, maintain, replay_job(tables.silver)]
 

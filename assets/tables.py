@@ -37,3 +37,11 @@ def clustering() -> dict[str, tuple[str, ...]]:
         for name, contract in contracts().items()
         if (metadata := table_metadata(contract)).cluster_by
     }
+
+
+def readers() -> dict[str, tuple[str, ...]]:
+    """The silver tables that are made from each bronze table."""
+    return {
+        table.name: tuple(made.name for made in silver if made.reads.name == table.name)
+        for table in bronze
+    }

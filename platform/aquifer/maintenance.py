@@ -13,10 +13,13 @@ from dagster import Config, JobDefinition, MetadataValue, OpExecutionContext, jo
 from pydantic import Field
 from upath import UPath
 
-from aquifer.lake import RETENTION, Lake
+from aquifer.lake import RETENTION, SEQUENCE, Lake
 from aquifer.runtime import SCRATCH, remove_tree
 
 STALE_SCRATCH = timedelta(days=1)
+
+INSTANT = 'Timestamp(Microsecond, Some("UTC"))'
+"""The columns' type; delta-rs compares no other with them, `timestamp '...'` neither."""
 
 
 class MaintenanceConfig(Config):
@@ -32,20 +35,29 @@ class MaintenanceConfig(Config):
 
 
 def maintain_table(
-    lake: Lake, name: str, cluster_by: Sequence[str], bronze_days: int
+    lake: Lake, name: str, cluster_by: Sequence[str], bronze_days: int, readers: Sequence[str] = ()
 ) -> dict[str, int]:
-    """Maintain one table under its lease; the files that each step removed."""
+    """Maintain one table under its lease; the files that each step removed.
+
+    Args:
+        readers: the tables that are made from it; what one of them has yet to take in is kept.
+    """
     with lake.lease([name]):
         table = lake.table(name)
         before = len(table.file_uris())
-        if name.startswith("bronze."):
+        if readers:
             kept_since = datetime.now(UTC) - timedelta(days=bronze_days)
-            table.delete(f"_ingested_at < timestamp '{kept_since.isoformat()}'")
+            taken_in = min(lake.progress(reader, name) for reader in readers)
+            table.delete(
+                f"_ingested_at < arrow_cast('{kept_since.isoformat()}', '{INSTANT}') "
+                f"and {SEQUENCE} <= {taken_in}"
+            )
         if cluster_by:
             table.optimize.z_order(list(cluster_by))
         else:
             table.optimize.compact()
-        vacuumed = table.vacuum(retention_hours=int(RETENTION / timedelta(hours=1)), dry_run=False)
+        # Full: also the files that killed writers left, which no log names.
+        vacuumed = table.vacuum(int(RETENTION / timedelta(hours=1)), dry_run=False, full=True)
         table.create_checkpoint()
         table.cleanup_metadata()
     return {"files before": before, "files": len(table.file_uris()), "vacuumed": len(vacuumed)}
@@ -65,11 +77,14 @@ def remove_stale_scratch(lake: Lake) -> int:
     return len(stale)
 
 
-def maintenance_job(cluster_by: Mapping[str, Sequence[str]]) -> JobDefinition:
+def maintenance_job(
+    cluster_by: Mapping[str, Sequence[str]], readers: Mapping[str, Sequence[str]]
+) -> JobDefinition:
     """The job that maintains every table of the lake.
 
     Args:
         cluster_by: for a table, the columns that its files are sorted by.
+        readers: for a bronze table, the tables that are made from it.
     """
 
     @op(required_resource_keys={"lake"})
@@ -78,7 +93,9 @@ def maintenance_job(cluster_by: Mapping[str, Sequence[str]]) -> JobDefinition:
         done: dict[str, Any] = {}
         for name in lake.names():
             columns = cluster_by.get(name, ()) if config.cluster else ()
-            done[name] = maintain_table(lake, name, columns, config.bronze_days)
+            done[name] = maintain_table(
+                lake, name, columns, config.bronze_days, readers.get(name, ())
+            )
             context.log.info("%s: %s", name, done[name])
         context.add_output_metadata(
             {"tables": MetadataValue.json(done), "scratch removed": remove_stale_scratch(lake)}
