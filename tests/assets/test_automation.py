@@ -1,6 +1,7 @@
 """What runs without anyone asking: real ticks of the sensors and conditions on a real instance."""
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,7 @@ def key_of(table: str) -> AssetKey:
     return AssetKey(table.split("."))
 
 
+NOON = datetime.now(UTC).replace(hour=12, minute=1)
 PARTITIONS = "dagster/asset_partition"
 GRAPH = defs.resolve_asset_graph()
 TABLES = [
@@ -59,12 +61,14 @@ DAY = b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerI
 
 
 @pytest.fixture
-def instance(tmp_path, monkeypatch) -> Iterator[DagsterInstance]:
-    """The project's own instance, as `aquifer` makes it under AQUIFER_HOME."""
-    home = dagster_home(tmp_path / "home", PROJECT / "dagster.yaml")
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    with DagsterInstance.get() as instance:
+def instance(tmp_path) -> Iterator[DagsterInstance]:
+    with instance_under(tmp_path / "home") as instance:
         yield instance
+
+
+def instance_under(home: Path) -> DagsterInstance:
+    """The project's own instance, as `aquifer` makes it under AQUIFER_HOME."""
+    return DagsterInstance.from_config(str(dagster_home(home, PROJECT / "dagster.yaml")))
 
 
 class Sensor:
@@ -227,7 +231,7 @@ class Automation:
 
     def __init__(self, instance: DagsterInstance) -> None:
         self.instance = instance
-        self.now = datetime.now(UTC).replace(hour=12, minute=1)
+        self.now = NOON
         self._cursor = None
         target = LoadableTargetOrigin(module_name="assets.definitions", attribute="defs")
         self._workspace = WorkspaceProcessContext(
@@ -236,8 +240,6 @@ class Automation:
 
     def __enter__(self) -> "Automation":
         self._workspace.__enter__()
-        self.materialized(TABLES)
-        assert self.tick() == set()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -286,9 +288,20 @@ def downstream(table: str) -> set[str]:
     return found
 
 
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory) -> Path:
+    """A home where every table was materialised at noon."""
+    home = tmp_path_factory.mktemp("settled")
+    with instance_under(home) as instance, Automation(instance) as automation:
+        automation.materialized(TABLES)
+    return home
+
+
 @pytest.fixture
-def automation(instance) -> Iterator[Automation]:
-    with Automation(instance) as automation:
+def automation(settled, tmp_path) -> Iterator[Automation]:
+    home = shutil.copytree(settled, tmp_path / "home")
+    with instance_under(home) as instance, Automation(instance) as automation:
+        assert automation.tick() == set()
         yield automation
 
 
