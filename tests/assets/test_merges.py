@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from worlds import World
 
 from aquifer.landing import LandingFolder
-from aquifer.runtime import Runtime
 from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 from assets.bronze.regions import regions as bronze_regions
 from assets.silver.invoice_lines import invoice_lines
 from assets.silver.regions import regions
-from resources.engine import EngineResource
-from resources.lake import LakeResource
 from resources.order_database import OutboxEventLog, connect, create_tables, transaction
 
 EPOCH_US = 1_300_000_000_000_000
@@ -35,26 +33,17 @@ held = st.lists(st.frozensets(st.integers(1, 6)), min_size=1, max_size=3)
 """For each delivery of a file, which of six lines it holds."""
 
 
-class World:
-    """A lake and its sources, without Dagster around them."""
+class Sources(World):
+    """A world and how many examples it has seen."""
 
     def __init__(self, folder: Path) -> None:
-        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
-        engine = EngineResource(url="sail://", lake=resource)
-        self.runtime = Runtime(engine.spark_session, resource.lake)
-        self.folder = folder
+        super().__init__(folder)
         self.examples = 0
-        for name in ("invoice_lines", "regions"):
-            for layer, suffix in (("bronze", ""), ("silver", ""), ("silver", "_quarantine")):
-                # The engine's session is one for all tests of a process.
-                session = self.runtime.session
-                session.sql(f"create database if not exists {layer}").collect()
-                session.sql(f"drop table if exists {layer}.{name}{suffix}").collect()
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> World:
-    return World(tmp_path_factory.mktemp("merges"))
+def world(tmp_path_factory) -> Sources:
+    return Sources(tmp_path_factory.mktemp("merges"))
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
