@@ -56,12 +56,12 @@ def bronze_asset(table: BronzeTable) -> AssetsDefinition:
         required_resource_keys={"lake", table.resource},
         retry_policy=RETRIES,
     )
-    def advance(context: AssetExecutionContext) -> MaterializeResult[Any]:
+    def advance(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
         reading = getattr(context.resources, table.resource).reading
         with permanent_errors_fail_at_once(), reading() as source:
             advanced = table.advance(context.resources.lake.lake, source)
         checks = bronze_check_results(advanced, skips_unreadable=table.skips_unreadable)
-        return materialization(advanced, lineage=lineage, checks=checks)
+        yield materialization(advanced, lineage=lineage, checks=checks)
 
     return advance
 
