@@ -72,7 +72,9 @@ class Lake:
     def names(self) -> list[str]:
         """Every table that exists, sorted."""
         logs = UPath(self.root, **dict(self.storage_options)).glob("*/*/_delta_log")
-        return sorted(f"{log.parent.parent.name}.{log.parent.name}" for log in logs)
+        names = (f"{log.parent.parent.name}.{log.parent.name}" for log in logs)
+        # A folder without a commit is what a full disk or a kill leaves of a table's creation.
+        return sorted(name for name in names if self.exists(name))
 
     def version(self, name: str) -> int:
         return int(self.table(name).version())

@@ -46,3 +46,10 @@ def test_a_new_column_is_added_and_none_is_dropped(lake):
 
 def test_a_table_is_named_by_its_layer(lake):
     assert lake.names() == ["bronze.orders"]
+
+
+def test_what_a_full_disk_left_of_a_creation_is_no_table_and_can_be_created(lake, tmp_path):
+    (tmp_path / "lake" / "silver" / "orders" / "_delta_log").mkdir(parents=True)
+    assert lake.names() == ["bronze.orders"]
+    lake.ensure("silver.orders", SCHEMA)
+    assert lake.names() == ["bronze.orders", "silver.orders"]
