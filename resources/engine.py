@@ -46,16 +46,24 @@ def _remote(url: str) -> str:
     return f"{_server(url)}/;session_id={uuid4()}"
 
 
-@cache
-def _server(url: str) -> str:
+def checked(url: str) -> str:
+    """The URL, if it names an engine.
+
+    Raises:
+        SettingError: it names none.
+    """
     parts = urlsplit(url)
-    if parts.scheme == "sc" and parts.hostname:
-        return f"sc://{parts.netloc}"
-    if parts.scheme == "sail":
-        return f"sc://127.0.0.1:{_start_sail()}"
+    if parts.scheme == "sail" or (parts.scheme == "sc" and parts.hostname):
+        return url
     raise SettingError(
         f"AQUIFER_ENGINE is '{url}', which names no engine; use sail:// or sc://host:port"
     )
+
+
+@cache
+def _server(url: str) -> str:
+    parts = urlsplit(checked(url))
+    return f"sc://127.0.0.1:{_start_sail()}" if parts.scheme == "sail" else f"sc://{parts.netloc}"
 
 
 @cache

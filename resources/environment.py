@@ -12,7 +12,7 @@ from typing import Any
 from dagster_deltalake.config import AzureConfig, LocalConfig
 
 from aquifer.errors import SettingError
-from resources.engine import EngineResource
+from resources.engine import EngineResource, checked
 from resources.lake import LakeResource
 from resources.sources import (
     LandingResource,
@@ -74,9 +74,10 @@ def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any
     landing = LandingResource(folder=str(landing_folder(settings)))
     orders = OrdersResource(database=str(sources / "orders.db"))
     rewards = RewardsResource(database=str(sources / "rewards.db"))
+    url = checked(settings.get("AQUIFER_ENGINE") or engine)
     return {
         "lake": lake,
-        "engine": EngineResource(url=settings.get("AQUIFER_ENGINE") or engine, lake=lake),
+        "engine": EngineResource(url=url, lake=lake),
         "landing": landing,
         "orders": orders,
         "rewards": rewards,

@@ -60,6 +60,7 @@ def demo(
     started = time.monotonic()
     LandingFolder(data).check()
     environment = _plugin("environment")
+    environment.resources()["lake"].lake.check()
     with _instance() as instance:
         delivered = deliver(data, environment.landing_folder())
         print(f"{delivered} files delivered to {environment.landing_folder()}")
@@ -81,6 +82,7 @@ def up(
     """Start the Dagster UI and the daemon, sensors on, until Ctrl-C."""
     from aquifer import foreground
 
+    _plugin("environment").resources()["lake"].lake.check()
     home = _plugin("environment").home()
     environment = {
         **os.environ,

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -26,7 +28,7 @@ from deltalake import (
 )
 from upath import UPath
 
-from aquifer.errors import ContractError
+from aquifer.errors import ContractError, SettingError
 from aquifer.lease import FileLeases
 
 SEQUENCE = "_seq"
@@ -58,6 +60,20 @@ class Lake:
     root: str
     leases: FileLeases
     storage_options: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise SettingError when the root is a folder that cannot be written."""
+        if "://" in self.root:
+            return
+        try:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise SettingError(
+                f"cannot write the lake {self.root}: {error.strerror}; set AQUIFER_LAKE or "
+                "AQUIFER_HOME to a folder you may write"
+            ) from error
 
     def uri(self, name: str) -> str:
         layer, table = name.split(".")

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from aquifer.errors import SettingError
 from aquifer.lake import NOTHING, Lake
 from aquifer.lease import FileLeases
 
@@ -53,3 +54,10 @@ def test_what_a_full_disk_left_of_a_creation_is_no_table_and_can_be_created(lake
     assert lake.names() == ["bronze.orders"]
     lake.ensure("silver.orders", SCHEMA)
     assert lake.names() == ["bronze.orders", "silver.orders"]
+
+
+def test_a_root_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    lake = Lake(str(tmp_path / "file" / "lake"), FileLeases(tmp_path / "leases"))
+    with pytest.raises(SettingError, match=r"cannot write the lake .*/file/lake: Not a directory"):
+        lake.check()

@@ -119,6 +119,11 @@ def test_instants_are_utc_under_any_time_zone_of_the_host(home):
         (["query", "selekt 1"], {}, "syntax error"),
         (["query", "select 1"], {"AQUIFER_ENV": "moon"}, "use one of local, cluster, azure"),
         (["query", "select 1"], {"AQUIFER_ENV": "cluster"}, "needs AQUIFER_LAKE"),
+        (["query", "select 1"], {"AQUIFER_ENGINE": "spark://x"}, "use sail:// or sc://host:port"),
+        (["up"], {"AQUIFER_ENGINE": "sc://"}, "use sail:// or sc://host:port"),
+        (["up"], {"AQUIFER_ENV": "moon"}, "use one of local, cluster, azure"),
+        (["up"], {"AQUIFER_LAKE": "README.md"}, "cannot write the lake README.md"),
+        (["up"], {"AQUIFER_HOME": "README.md"}, "set AQUIFER_LAKE or AQUIFER_HOME"),
         (["demo", "--data", "absent"], {}, "the folder absent does not exist"),
         (["demo", "--data", "docs"], {}, "holds no .csv"),
     ],
@@ -128,12 +133,6 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, arguments, settings, said):
     assert done.returncode == 1
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_a_wrong_engine_url_is_named_with_the_valid_ones(tmp_path, data):
-    done = aquifer("demo", "--data", str(data), home=tmp_path, AQUIFER_ENGINE="spark://x")
-    assert done.returncode == 1
-    assert "use sail:// or sc://host:port" in done.stdout
 
 
 def test_a_file_without_a_column_fails_by_name_and_the_good_files_go_on(tmp_path, data):
