@@ -8,14 +8,12 @@ the mechanism imports nothing of it.
 import csv
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from decimal import Decimal
 from enum import StrEnum
 from importlib.metadata import entry_points
@@ -80,24 +78,19 @@ def up(
     port: Annotated[int, typer.Option(help="Port of the UI; a free one if it is taken.")] = 3000,
 ) -> None:
     """Start the Dagster UI and the daemon, sensors on, until Ctrl-C."""
-    from aquifer import foreground
+    from aquifer import server
 
     _plugin("environment").resources()["lake"].lake.check()
-    home = _plugin("environment").home()
-    environment = {
-        **os.environ,
-        "DAGSTER_HOME": str(foreground.dagster_home(home, PROJECT / "dagster.yaml")),
-    }
-    port = _free(port)
-    print(f"Dagster is at http://127.0.0.1:{port} in a moment; Ctrl-C ends it.", flush=True)
-    command = ["dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
-    command[0] = str(Path(sys.executable).parent / "dagster")
-    server = subprocess.Popen(command, cwd=PROJECT, env=environment)
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-    while server.poll() is None:
-        with suppress(KeyboardInterrupt):
-            server.wait()
-    raise typer.Exit(0 if server.returncode in (0, -signal.SIGINT, -signal.SIGTERM) else 1)
+    home = _dagster_home()
+    with server.only_server(home):
+        server.close_runs_of_the_dead(home)
+        free = _free(port)
+        taken = f" (port {port} is taken)" if free != port else ""
+        print(
+            f"Dagster is at http://127.0.0.1:{free}{taken} in a moment; Ctrl-C ends it.", flush=True
+        )
+        asked = server.serve(free, PROJECT / "workspace.yaml")
+    raise typer.Exit(0 if asked else 1)
 
 
 @app.command()
@@ -194,11 +187,18 @@ def _instance() -> "Iterator[DagsterInstance]":
 
     from aquifer import foreground
 
-    home = _plugin("environment").home()
-    os.environ["DAGSTER_HOME"] = str(foreground.dagster_home(home, PROJECT / "dagster.yaml"))
-    with foreground.alone(home), DagsterInstance.get() as instance:
+    with foreground.alone(_dagster_home()), DagsterInstance.get() as instance:
         foreground.close_dead_runs(instance)
         yield instance
+
+
+def _dagster_home() -> Path:
+    """AQUIFER_HOME, with the Dagster home below it made and named to Dagster."""
+    from aquifer.foreground import dagster_home
+
+    home: Path = _plugin("environment").home()
+    os.environ["DAGSTER_HOME"] = str(dagster_home(home, PROJECT / "dagster.yaml"))
+    return home
 
 
 def _plugin(name: str) -> Any:

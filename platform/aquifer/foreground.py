@@ -1,8 +1,9 @@
 """Runs in the foreground: jobs on the real Dagster instance, with progress, without the daemon."""
 
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from aquifer.errors import SettingError
-from aquifer.lease import FileLeases
+from aquifer.lease import FileLeases, LeaseTaken
+
+DEMO = "foreground"
+"""The lease of the one demo that may be at work."""
 
 FOREGROUND = "aquifer/foreground"
+"""The tag of its runs."""
+
+UNFINISHED = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -63,16 +76,26 @@ def dagster_home(home: Path, template: Path) -> Path:
 
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """Be the only foreground run; the kernel lets the next one go when this one dies."""
-    with FileLeases(home / "leases").hold(["foreground"]):
+    """Be the only demo; the kernel lets the next one go when this one dies."""
+    leases = FileLeases(home / "leases")
+    with ExitStack() as held:
+        try:
+            held.enter_context(leases.hold([DEMO], wait=False))
+        except LeaseTaken:
+            print(f"another demo is at work in {home}; this one waits for its end", file=sys.stderr)
+            held.enter_context(leases.hold([DEMO]))
         yield
 
 
-def close_dead_runs(instance: DagsterInstance) -> None:
-    """Mark runs of foreground processes that were killed as failed. Call it when `alone`."""
-    open_ = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.NOT_STARTED]
-    for run in instance.get_runs(RunsFilter(tags={FOREGROUND: "true"}, statuses=open_)):
-        instance.report_run_failed(run, "Its process ended before the run did.")
+def close_dead_runs(instance: DagsterInstance, tag: str = FOREGROUND) -> None:
+    """Mark unfinished runs with this tag as failed. Call it when no process can be at them.
+
+    A run whose process was killed would count as in progress for ever, and its tables would not be
+    asked for again.
+    """
+    for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
+        if tag in run.tags:
+            instance.report_run_failed(run, "Its process ended before the run did.")
 
 
 def run_job(

@@ -10,9 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from aquifer.errors import SettingError
+from aquifer.errors import AquiferError, SettingError
 
 logger = logging.getLogger("aquifer.lease")
+
+
+class LeaseTaken(AquiferError):
+    """Another process holds the lease."""
 
 
 class FileLeases:
@@ -25,18 +29,21 @@ class FileLeases:
         self._folder = folder
 
     @contextmanager
-    def hold(self, names: Iterable[str]) -> Iterator[None]:
+    def hold(self, names: Iterable[str], *, wait: bool = True) -> Iterator[None]:
         """Hold the lease of every name, waiting for other holders.
 
         Names are taken in sorted order, so that two holders of several cannot wait for each other.
+
+        Raises:
+            LeaseTaken: another holds one of them, and this one does not wait.
         """
         with ExitStack() as held:
             for name in sorted(set(names)):
-                held.enter_context(self._hold_one(name))
+                held.enter_context(self._hold_one(name, wait))
             yield
 
     @contextmanager
-    def _hold_one(self, name: str) -> Iterator[None]:
+    def _hold_one(self, name: str, wait: bool) -> Iterator[None]:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -49,6 +56,8 @@ class FileLeases:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if not wait:
+                    raise LeaseTaken(f"another process holds {name}; wait for it to end") from None
                 logger.warning("another run is writing %s; waiting for it to finish", name)
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -1,0 +1,135 @@
+"""`aquifer up` serves one home alone, and all its processes end with it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+
+PATIENCE_SECONDS = 90
+
+
+def until(condition: Callable[[], object]) -> object:
+    """The condition's first true value."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{condition} did not come true"
+        time.sleep(0.1)
+    return value
+
+
+def processes(home: Path) -> list[int]:
+    """The processes that work for a home, whoever started them."""
+    setting = f"AQUIFER_HOME={home}\0".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if setting in (process / "environ").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def up(home: Path, port: int) -> Iterator[subprocess.Popen]:
+    """The command as a script's background job, which ignores SIGINT."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aquifer.cli", "up", "--port", str(port)],
+        cwd=PROJECT,
+        env={**os.environ, "AQUIFER_HOME": str(home)},
+        stdout=(home / "said").open("w"),
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        yield process
+    finally:
+        kill_all(home)
+        process.wait()
+
+
+def kill_all(home: Path) -> None:
+    while alive := processes(home):
+        for process in alive:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def ask(port: int, question: str) -> dict:
+    """The UI's answer to a GraphQL question; nothing while it is not there."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        json.dumps({"query": question}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with suppress(OSError), urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)["data"]
+    return {}
+
+
+def runs(port: int) -> dict[str, str]:
+    answer = ask(port, "{ runsOrError { ... on Runs { results { runId status } } } }")
+    return (
+        {run["runId"]: run["status"] for run in answer["runsOrError"]["results"]} if answer else {}
+    )
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    return home
+
+
+def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole(home):
+    port = free_port()
+    with up(home, port):
+        # A sensor's first tick starts a run.
+        (left,) = until(lambda: [run for run, status in runs(port).items() if status == "STARTED"])
+        kill_all(home)
+    with socket.create_server(("127.0.0.1", port)) as taker, up(home, port) as second:
+        said = str(until(lambda: (home / "said").read_text()))
+        other = int(said.partition("127.0.0.1:")[2].split()[0])
+        assert other != taker.getsockname()[1]
+        assert f"(port {port} is taken)" in said
+        assert until(lambda: runs(other))[left] == "FAILURE"
+        refused = subprocess.run(
+            [sys.executable, "-m", "aquifer.cli", "up", "--port", str(free_port())],
+            cwd=PROJECT,
+            env={**os.environ, "AQUIFER_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        )
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(f"aquifer: {home} is up already")
+        assert len(refused.stderr.splitlines()) == 1
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(PATIENCE_SECONDS) == 0
+        assert processes(home) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -9)])
+def test_a_signal_while_it_starts_leaves_no_process_behind(home, number, code):
+    with up(home, free_port()) as process:
+        # The command, Dagster, and what ends Dagster when the command is killed.
+        until(lambda: len(processes(home)) >= 3)
+        process.send_signal(number)
+        assert process.wait(PATIENCE_SECONDS) == code
+        until(lambda: not processes(home))
