@@ -17,6 +17,7 @@ from dagster import (
 from aquifer.automation import RETRIES, gone_stale, upstream_advanced
 from aquifer.bronze import BronzeTable
 from aquifer.contract import contract_fields
+from aquifer.disk import disk_trouble
 from aquifer.errors import AquiferError
 from aquifer.lineage import raw_fields
 from aquifer.quarantine import QuarantinedRow, quarantine_name
@@ -125,7 +126,8 @@ def silver_asset(table: SilverTable) -> AssetsDefinition:
 def permanent_errors_fail_at_once() -> Iterator[None]:
     """What a person must mend is not retried."""
     try:
-        yield
+        with disk_trouble():
+            yield
     except AquiferError as error:
         raise Failure(description=str(error), allow_retries=False) from error
 

@@ -79,10 +79,11 @@ def up(
 ) -> None:
     """Start the Dagster UI and the daemon, sensors on, until Ctrl-C."""
     from aquifer import server
+    from aquifer.disk import disk_trouble
 
     _plugin("environment").resources()["lake"].lake.check()
     home = _dagster_home()
-    with server.only_server(home):
+    with disk_trouble(), server.only_server(home):
         server.close_runs_of_the_dead(home)
         free = _free(port)
         taken = f" (port {port} is taken)" if free != port else ""
@@ -186,8 +187,9 @@ def _instance() -> "Iterator[DagsterInstance]":
     from dagster import DagsterInstance
 
     from aquifer import foreground
+    from aquifer.disk import disk_trouble
 
-    with foreground.alone(_dagster_home()), DagsterInstance.get() as instance:
+    with disk_trouble(), foreground.alone(_dagster_home()), DagsterInstance.get() as instance:
         foreground.close_dead_runs(instance)
         yield instance
 
@@ -246,7 +248,7 @@ def _summarise(lake: Any, outcome: Any, seconds: float) -> None:
     for name in outcome.failed:
         console.print(f"  failed: {name}")
     for failure in outcome.failures:
-        console.print(f"  failed: {failure}", markup=False)
+        console.print(f"  failed: {failure}", markup=False, soft_wrap=True)
     console.print(f"{seconds:.1f} s; look at it with `make up`")
 
 

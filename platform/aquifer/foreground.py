@@ -19,6 +19,7 @@ from dagster import (
     RunsFilter,
 )
 from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution.api import execute_run_iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -132,6 +133,9 @@ def run_job(
 
 def _note(event: DagsterEvent, outcome: Outcome) -> None:
     if event.event_type == DagsterEventType.STEP_FAILURE:
+        error = event.step_failure_data.error
+        if error is not None and error.cls_name == DagsterAssetCheckFailedError.__name__:
+            return  # The checks that failed are named by their own events.
         outcome.failures.append(f"{event.step_key}: {_reason(event)}")
     elif event.event_type == DagsterEventType.STEP_OUTPUT:
         metadata = event.step_output_data.metadata
@@ -142,7 +146,7 @@ def _note(event: DagsterEvent, outcome: Outcome) -> None:
         }
     elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
-        name = f"{evaluation.asset_key.to_user_string()} {evaluation.check_name}"
+        name = f"{'.'.join(evaluation.asset_key.path)} {evaluation.check_name}"
         if evaluation.passed:
             outcome.passed += 1
         elif evaluation.severity == AssetCheckSeverity.WARN:

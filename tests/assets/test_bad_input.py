@@ -1,0 +1,206 @@
+"""Trouble from outside ends in one clear line, with nothing half-written."""
+
+import gzip
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Home, invoice_files
+
+from aquifer.errors import SourceError
+from aquifer.landing import LandingFolder
+from assets.bronze.invoice_lines import invoice_lines
+
+LINES = 300
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+GOOD = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
+REFUSED = "536365,85123A,HOLDER,six,2010-12-01 08:26:00,2.55,17850,United Kingdom"
+LONG_AGO = (1_300_000_000, 1_300_000_000)
+
+
+@dataclass
+class Done:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+def start(*arguments: str, home: Path, **settings: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "aquifer.cli", *arguments],
+        cwd=PROJECT,
+        env={**os.environ, "AQUIFER_HOME": str(home), **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> Done:
+    out, err = process.communicate(timeout=180)
+    return Done(process.returncode, out, err)
+
+
+def data(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        os.utime(folder / name, LONG_AGO)
+    return folder
+
+
+class Disk:
+    """A disk that can be filled: a tmpfs, else a limit on what the process may write."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "aquifer-test", str(folder)]
+        self.mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        self._ballast = folder / "ballast"
+
+    def fill(self, process: subprocess.Popen) -> None:
+        if not self.mounted:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, 1))
+            return
+        with suppress(OSError), self._ballast.open("ab", buffering=0) as ballast:
+            while ballast.write(bytes(4096)):
+                pass
+
+    def empty(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self.mounted:
+            subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    file = invoice_files()[0]
+    content = file.read_bytes()
+    text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode("utf-8")
+    lines = "\n".join(text.splitlines()[: LINES + 1])
+    return data(tmp_path_factory.mktemp("source") / "data", {"2010-12-01.csv": lines})
+
+
+@dataclass
+class Told:
+    """Two homes that had trouble, and what the commands said of it."""
+
+    crowded: Home
+    at_once: list[Done]
+    tight: Home
+    full: Done
+    tables_when_full: list[str]
+    again: Done
+    differing: list[str]
+    refused: Done
+    sales_before: int
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory, homes, small) -> Iterator[Told]:
+    """One pass through all troubles that need whole runs, side by side where they can be."""
+    disk = Disk(tmp_path_factory.mktemp("disk"))
+    crowded, tight = homes("crowded"), Home(disk.folder / "home")
+    demo = ["demo", "--data", str(small)]
+    two = [start(*demo, home=crowded.folder) for _ in range(2)]
+    filled = start(*demo, home=tight.folder)
+    while filled.poll() is None:
+        # In the middle of the run. It is filled again, since what a step removes is room.
+        if tight.lake.exists("silver.stores"):
+            disk.fill(filled)
+        time.sleep(0.02)
+    full = finish(filled)
+    tables_when_full = tight.tables()
+    disk.empty()
+    at_once = [finish(process) for process in two]
+    recovering = start(*demo, home=tight.folder)
+    contents = {table: crowded.content(table) for table in crowded.tables()}
+    bad = "\n".join([HEADER, *[REFUSED] * 1_200])
+    batch = data(small.parent / "refused", {"2010-12-02.csv": bad})
+    refused = finish(start("demo", "--data", str(batch), home=crowded.folder))
+    again = finish(recovering)
+    names = sorted({*contents, *tight.tables()})
+    yield Told(
+        crowded,
+        at_once,
+        tight,
+        full,
+        tables_when_full,
+        again,
+        [name for name in names if tight.content(name) != contents.get(name)],
+        refused,
+        len(contents["gold.fct_sales"]),
+    )
+    disk.close()
+
+
+def test_of_two_demos_at_once_one_says_that_it_waits_and_both_finish(told):
+    assert [done.code for done in told.at_once] == [0, 0], told.at_once
+    assert sum("another demo is at work in" in done.err for done in told.at_once) == 1
+
+
+def test_a_full_disk_is_said_in_one_line(told):
+    assert told.full.code == 1
+    said = told.full.out + told.full.err
+    assert "Traceback" not in said
+    assert [line for line in said.splitlines() if "make room" in line], said
+    assert "silver.stores" in told.tables_when_full
+    assert "gold.fct_sales" not in told.tables_when_full
+
+
+def test_once_there_is_room_the_same_command_completes(told):
+    assert told.again.code == 0, told.again
+
+
+def test_neither_two_at_once_nor_a_full_disk_changes_what_comes_of_it(told):
+    assert told.sales_before
+    assert told.differing == []
+
+
+def test_a_batch_that_is_refused_as_a_whole_fails_and_stops_what_is_downstream(told):
+    assert told.refused.code == 1
+    failed = [line for line in told.refused.out.splitlines() if line.startswith("  failed: ")]
+    assert failed == ["  failed: silver.invoice_lines quarantine_share"]
+    quarantined = told.crowded.rows("select reasons from silver.invoice_lines_quarantine")
+    assert len(quarantined) == 1_200
+    assert all("quantity_not_null" in row["reasons"] for row in quarantined)
+    assert told.crowded.rows("select count(*) as n from gold.fct_sales") == [
+        {"n": told.sales_before}
+    ]
+
+
+def test_each_file_that_cannot_be_read_is_named_and_the_others_are_taken_in(homes):
+    home = homes("unreadable")
+    landing = data(home.folder / "landing", {"good.csv": f"{HEADER}\n{GOOD}\n"})
+    whole = gzip.compress(GOOD.encode() * 1_000, mtime=0)
+    flipped = bytes(byte ^ 0xFF for byte in whole[20:40])
+    for name, content in {
+        "corrupt.csv.gz": whole[:20] + flipped + whole[40:],
+        "image.csv": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
+        "narrow.csv": b"InvoiceNo,StockCode\n536365,85123A\n",
+    }.items():
+        (landing / name).write_bytes(content)
+        os.utime(landing / name, LONG_AGO)
+    with pytest.raises(SourceError) as raised:
+        invoice_lines.advance(home.lake, LandingFolder(landing))
+    said = str(raised.value)
+    for part in (
+        "corrupt.csv: it is not valid gzip",
+        "image.csv: it holds zero bytes",
+        "narrow.csv: column Description, Quantity",
+    ):
+        assert part in said
+    assert home.rows("select distinct _file as file from bronze.invoice_lines") == [
+        {"file": "good.csv"}
+    ]
