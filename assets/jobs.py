@@ -16,6 +16,7 @@ from dagster import (
     SensorEvaluationContext,
     SkipReason,
     define_asset_job,
+    schedule,
     sensor,
 )
 
@@ -55,7 +56,7 @@ maintain = maintenance_job(tables.clustering(), tables.readers())
 
 jobs = [main, take_snapshots, ingest, maintain, replay_job(tables.silver)]
 
-schedules = [
+job_schedules = [
     ScheduleDefinition(
         name=name,
         job=job,
@@ -84,6 +85,26 @@ schedules = [
         ),
     )
 ]
+
+
+@schedule(
+    job=take_snapshots,
+    cron_schedule="30 2 * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Takes the last day's stock snapshot: where nothing has moved, nothing else does.",
+)
+def daily_snapshot(lake: LakeResource) -> Iterator[RunRequest | SkipReason]:
+    """The days that are out of date, or the last one again."""
+    days = snapshots.all_days(lake.lake)
+    if days is None:
+        yield SkipReason("no stock has moved yet")
+        return
+    first, last = snapshots.touched_days(lake.lake) or (days[1], days[1])
+    yield snapshots.request(first, last)
+
+
+schedules = [*job_schedules, daily_snapshot]
 
 
 @sensor(

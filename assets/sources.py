@@ -8,6 +8,8 @@ from typing import Any
 
 from dagster import AssetExecutionContext, AssetSpec, MaterializeResult, multi_asset
 
+from aquifer.assets import permanent_errors_fail_at_once
+from aquifer.automation import RETRIES
 from aquifer.specs import asset_key
 
 INVOICE_FILES = AssetSpec(
@@ -54,10 +56,13 @@ def _simulated(name: str, kind: str, owner: str, description: str) -> AssetSpec:
         ),
     ],
     required_resource_keys={"simulation"},
+    retry_policy=RETRIES,
 )
 def simulated_sources(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
     """Let time pass up to the latest landed day."""
-    for name, writes in context.resources.simulation.advance().items():
+    with permanent_errors_fail_at_once():
+        written = context.resources.simulation.advance()
+    for name, writes in written.items():
         yield MaterializeResult(asset_key=asset_key(f"source.{name}"), metadata={"writes": writes})
     yield MaterializeResult(asset_key=asset_key("source.rates_service"))
 

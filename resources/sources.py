@@ -25,7 +25,6 @@ class LandingResource(ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def reading(self) -> Iterator[LandingFolder]:
-        self.landing.check()
         yield self.landing
 
 

@@ -26,7 +26,8 @@ def gone_stale() -> AutomationCondition:  # type: ignore[type-arg]
     # "or" as its first, this one would share the memory of that in `eager`, and each tick of the
     # cool-down would materialise what is fresh.
     due = ((stale.newly_true() | again) & stale).since_last_handled()  # type: ignore[misc]
-    return (due & ~AutomationCondition.in_progress()).with_label("gone stale")
+    allowed = AutomationCondition.all_deps_blocking_checks_passed()
+    return (due & allowed & ~AutomationCondition.in_progress()).with_label("gone stale")
 
 
 def freshness(within: timedelta) -> FreshnessPolicy:

@@ -246,7 +246,7 @@ def _summarise(lake: Any, outcome: Any, seconds: float) -> None:
     for name, rows in sorted(outcome.reasons.items()):
         console.print(f"  quarantined: {name}: {rows:,} rows")
     for name in outcome.failed:
-        console.print(f"  failed: {name}")
+        console.print(f"  failed: {name}", markup=False, soft_wrap=True)
     for failure in outcome.failures:
         console.print(f"  failed: {failure}", markup=False, soft_wrap=True)
     console.print(f"{seconds:.1f} s; look at it with `make up`")

@@ -13,6 +13,7 @@ from dagster import (
     AutomationCondition,
     BackfillPolicy,
     BetaWarning,
+    Config,
     DataVersion,
     Failure,
     MetadataValue,
@@ -21,13 +22,15 @@ from dagster import (
 )
 from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+from pydantic import Field
 
 from aquifer.assets import permanent_errors_fail_at_once
 from aquifer.automation import RETRIES, gone_stale, upstream_advanced
 from aquifer.contract import contract_fields
-from aquifer.dbt_project import failure
+from aquifer.dbt_project import failure, is_test
 from aquifer.gold import Gold
 from aquifer.gold_lineage import query_lineage
+from aquifer.lake import SEQUENCE
 from aquifer.masking import sample_markdown
 from aquifer.runtime import Runtime
 from aquifer.specs import column_lineage, table_spec
@@ -36,6 +39,14 @@ from aquifer.specs import column_lineage, table_spec
 warnings.filterwarnings("ignore", message=".*data_version.*", category=BetaWarning)
 
 Events = Iterator[Output[Any] | AssetCheckResult | AssetObservation]
+
+
+class GoldConfig(Config):
+    """How gold is built."""
+
+    full_refresh: bool = Field(
+        default=False, description="Look at all of silver anew, and delete what it does not yield."
+    )
 
 
 class GoldTranslator(DagsterDbtTranslator):
@@ -91,46 +102,58 @@ def gold_assets(
         required_resource_keys={"lake", "engine"},
         retry_policy=RETRIES,
     )
-    def build(context: AssetExecutionContext) -> Events:
+    def build(context: AssetExecutionContext, config: GoldConfig) -> Events:
         engine = context.resources.engine
         runtime = Runtime(engine.spark_session, context.resources.lake.lake)
         tables = sorted(".".join(key.path) for key in context.selected_asset_keys)
-        failed = []
+        failed: list[str] = []
+        only_tests = True
         with permanent_errors_fail_at_once():
-            for raw in gold.build(runtime, engine.remote, tables, variables=_days(context)):
+            for raw in gold.build(
+                runtime,
+                engine.remote,
+                tables,
+                variables=_days(context),
+                full_refresh=config.full_refresh,
+            ):
                 message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})
                 if reason := failure(raw):
                     failed.append(reason)
+                    only_tests &= is_test(raw)
                 for event in message.to_default_asset_events(
                     manifest=gold.project.manifest,
                     dagster_dbt_translator=translator,
                     context=context,
                 ):
                     if isinstance(event, Output):
-                        yield _described(event, gold, runtime, raw["compiled"])
+                        yield _described(event, gold, runtime, raw)
                     elif isinstance(event, AssetCheckResult | AssetObservation):
                         yield event
         if failed:
-            raise Failure(description="; ".join(failed), allow_retries=False)
+            # Rows that fail a test fail it again; a model may have met a passing fault.
+            raise Failure(description="; ".join(failed), allow_retries=not only_tests)
 
     return build
 
 
-def _described(output: Output[Any], gold: Gold, runtime: Runtime, query: str) -> Output[Any]:
+def _described(
+    output: Output[Any], gold: Gold, runtime: Runtime, built: Mapping[str, Any]
+) -> Output[Any]:
     name = f"gold.{str(output.metadata['unique_id'].value).rpartition('.')[2]}"
     lake = runtime.lake
     version = lake.version(name)
     upstreams = {upstream: _columns(runtime, upstream) for upstream in gold.upstreams[name]}
     columns = [field.name for field in contract_fields(gold.contracts[name])]
-    derived = query_lineage(query, columns, upstreams)
+    derived = query_lineage(built["compiled"], columns, upstreams)
+    written = lake.read(name, [SEQUENCE], [(SEQUENCE, "=", built["build"])])
     sample = runtime.session.sql(f"select * from {name} limit 5").toArrow()
     metadata = {
         **output.metadata,
         "rows": MetadataValue.int(int(lake.table(name).count())),
+        "rows written": MetadataValue.int(len(written)),
+        "seconds": MetadataValue.float(round(built["data"]["execution_time"], 3)),
         "version written": MetadataValue.int(version),
-        "versions read": MetadataValue.json(
-            {u: lake.version(u) for u in sorted(gold.upstreams[name]) if lake.exists(u)}
-        ),
+        "versions read": MetadataValue.json(built["versions_read"]),
         "sample": MetadataValue.md(sample_markdown(sample, gold.contracts[name])),
         "dagster/column_lineage": MetadataValue.column_lineage(column_lineage(derived)),
     }

@@ -140,3 +140,8 @@ def failure(event: Mapping[str, Any]) -> str | None:
         return None
     node = event["data"].get("node_info", {}).get("node_name", "dbt")
     return f"{node}: {' '.join(event['info']['msg'].split())}"
+
+
+def is_test(event: Mapping[str, Any]) -> bool:
+    """Whether the event is of a test."""
+    return bool(event["data"].get("node_info", {}).get("resource_type") == "test")

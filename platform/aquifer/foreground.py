@@ -121,6 +121,8 @@ def run_job(
         for event in execute_run_iterator(InMemoryJob(job), run, instance):
             if event.event_type == DagsterEventType.STEP_START:
                 progress.update(bar, description=f"{job.name}: {event.step_key}")
+            elif event.event_type == DagsterEventType.ASSET_MATERIALIZATION and event.asset_key:
+                progress.update(bar, description=f"{job.name}: {'.'.join(event.asset_key.path)}")
             elif event.event_type in (
                 DagsterEventType.STEP_SUCCESS,
                 DagsterEventType.STEP_FAILURE,
@@ -151,10 +153,10 @@ def _note(event: DagsterEvent, outcome: Outcome) -> None:
             outcome.passed += 1
         elif evaluation.severity == AssetCheckSeverity.WARN:
             outcome.warned.append(name)
-            rows = int(str(evaluation.metadata["rows refused"].value))
-            outcome.reasons[name] = outcome.reasons.get(name, 0) + rows
+            outcome.reasons[name] = int(str(evaluation.metadata["rows waiting"].value))
         else:
-            outcome.failed.append(name)
+            said = f": {evaluation.description}" if evaluation.description else ""
+            outcome.failed.append(name + said)
 
 
 def _reason(event: DagsterEvent) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from aquifer.contract import Contract, arrow_schema, table_metadata
 from aquifer.dbt_project import DbtProject
 from aquifer.engine import register
-from aquifer.lake import NOTHING, SEQUENCE, Lake
+from aquifer.lake import NOTHING, SEQUENCE, Lake, Snapshot
 from aquifer.merge import MONTH
 from aquifer.runtime import Runtime
 
@@ -77,6 +77,9 @@ class Gold:
     ) -> Iterator[dict[str, Any]]:
         """Build tables with their tests; dbt's events as they come.
 
+        The event of a table that is built has the `build`, which is the `_seq` of the rows that it
+        wrote, and the `versions_read` of the tables that it was made from.
+
         Args:
             remote: URL of the engine session of `runtime`, which dbt shares.
             tables: names of gold tables.
@@ -88,7 +91,7 @@ class Gold:
             for name in tables:
                 lake.ensure(name, self.schema(name), self.partition(name))
             register(runtime.session, lake, lake.names())
-            seen = {u: lake.seq(u) for name in tables for u in self.upstreams[name]}
+            seen = {u: lake.snapshot(u) for name in tables for u in self.upstreams[name]}
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
             progress = {name: self._progress(runtime, name) for name in tables}
             tested = {name: self._tested(runtime, name) for name in tables}
@@ -119,12 +122,18 @@ class Gold:
                     "build": build,
                     "staging": staging,
                     "progress": _by_model(progress),
-                    "seen": seen,
+                    "seen": {upstream: snapshot.seq for upstream, snapshot in seen.items()},
                     "tested": _by_model(tested),
                 },
             ):
                 if _succeeded(event):
-                    built.add(f"gold.{event['data']['node_info']['node_name']}")
+                    name = f"gold.{event['data']['node_info']['node_name']}"
+                    built.add(name)
+                    event["build"] = build
+                    event["versions_read"] = {
+                        u: lake.version(u) if u in built else seen[u].version
+                        for u in sorted(self.upstreams[name])
+                    }
                 if _passed(event):
                     passed.add(event["data"]["node_info"]["node_name"])
                 yield event
@@ -170,7 +179,7 @@ class Gold:
         built: set[str],
         passed: set[str],
         partial: set[str],
-        seen: Mapping[str, int],
+        seen: Mapping[str, Snapshot],
         build: int,
     ) -> None:
         """Record how far each built table has come, upstream tables first.
@@ -182,7 +191,7 @@ class Gold:
         for name in self._in_order(built):
             marks = {}
             for upstream in self.upstreams[name] if name not in partial else ():
-                marks[upstream] = build if upstream in built else seen[upstream]
+                marks[upstream] = build if upstream in built else seen[upstream].seq
                 for between in self.upstreams[name] & self.contracts.keys():
                     if upstream in self.upstreams[between]:
                         marks[upstream] = min(marks[upstream], lake.progress(between, upstream))

@@ -13,6 +13,8 @@ from dagster import Config, JobDefinition, MetadataValue, OpExecutionContext, jo
 from pydantic import Field
 from upath import UPath
 
+from aquifer.automation import RETRIES
+from aquifer.errors import SettingError
 from aquifer.lake import RETENTION, SEQUENCE, Lake
 from aquifer.runtime import SCRATCH, remove_tree
 
@@ -22,6 +24,13 @@ INSTANT = 'Timestamp(Microsecond, Some("UTC"))'
 """The columns' type; delta-rs compares no other with them, `timestamp '...'` neither."""
 
 
+def _bronze_days() -> int:
+    days = os.environ.get("AQUIFER_BRONZE_DAYS") or "90"
+    if not days.isdecimal():
+        raise SettingError(f"AQUIFER_BRONZE_DAYS is '{days}'; write a number of days")
+    return int(days)
+
+
 class MaintenanceConfig(Config):
     """How thorough the maintenance is."""
 
@@ -29,7 +38,7 @@ class MaintenanceConfig(Config):
         default=False, description="Sort the files by the columns that queries filter on."
     )
     bronze_days: int = Field(
-        default_factory=lambda: int(os.environ.get("AQUIFER_BRONZE_DAYS", "90")),
+        default_factory=_bronze_days,
         description="How long bronze rows are kept, counted from their ingestion.",
     )
 
@@ -87,7 +96,7 @@ def maintenance_job(
         readers: for a bronze table, the tables that are made from it.
     """
 
-    @op(required_resource_keys={"lake"})
+    @op(required_resource_keys={"lake"}, retry_policy=RETRIES)
     def maintain_tables(context: OpExecutionContext, config: MaintenanceConfig) -> None:
         lake: Lake = context.resources.lake.lake
         done: dict[str, Any] = {}

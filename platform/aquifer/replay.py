@@ -16,6 +16,7 @@ from dagster import AssetMaterialization, Config, JobDefinition, OpExecutionCont
 from pydantic import Field
 
 from aquifer.assets import permanent_errors_fail_at_once
+from aquifer.automation import RETRIES
 from aquifer.conform import REASONS
 from aquifer.contract import arrow_schema
 from aquifer.errors import SettingError, SourceError
@@ -147,7 +148,7 @@ def replay_job(tables: Sequence[SilverTable]) -> JobDefinition:
     """The job that replays the quarantine of a table."""
     by_name = {table.name: table for table in tables}
 
-    @op(required_resource_keys={"lake", "engine"})
+    @op(required_resource_keys={"lake", "engine"}, retry_policy=RETRIES)
     def replay_refused_rows(context: OpExecutionContext, config: ReplayConfig) -> None:
         with permanent_errors_fail_at_once():
             if config.table not in by_name:

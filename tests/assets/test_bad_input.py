@@ -171,7 +171,10 @@ def test_neither_two_at_once_nor_a_full_disk_changes_what_comes_of_it(told):
 def test_a_batch_that_is_refused_as_a_whole_fails_and_stops_what_is_downstream(told):
     assert told.refused.code == 1
     failed = [line for line in told.refused.out.splitlines() if line.startswith("  failed: ")]
-    assert failed == ["  failed: silver.invoice_lines quarantine_share"]
+    assert failed == [
+        "  failed: silver.invoice_lines quarantine_share: "
+        "100.0% of the newest batch is refused; the limit is 2.0%"
+    ]
     quarantined = told.crowded.rows("select reasons from silver.invoice_lines_quarantine")
     assert len(quarantined) == 1_200
     assert all("quantity_not_null" in row["reasons"] for row in quarantined)
