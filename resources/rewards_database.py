@@ -49,13 +49,15 @@ class RewardsExtracts:
         return EPOCH + timedelta(microseconds=ts_us)
 
     def extract(self, entity: str, since: datetime | None) -> pa.Table:
-        """Rows recorded at or after `since`, as text columns, by key."""
+        """Rows recorded at or after `since`, or at no readable time, as text columns, by key."""
         columns = TABLES[entity]
         listed = ", ".join(f"cast({column} as text)" for column in columns)
         earliest = since.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ") if since else ""
         with closing(self._connect()) as connection:
             rows = connection.execute(
-                f"select {listed} from {entity} where recorded_at >= ? order by 1", (earliest,)
+                f"select {listed} from {entity} "
+                "where recorded_at >= ? or datetime(recorded_at) is null order by 1",
+                (earliest,),
             ).fetchall()
         by_column = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
         return pa.table(

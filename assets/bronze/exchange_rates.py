@@ -23,7 +23,7 @@ exchange_rates = ExtractTable(
     resource="rates",
     source="rates_service",
     entity="exchange_rates",
-    key="date",
+    key=("date", "currency"),
     watermark="date",
     overlap=days(7),
 )

@@ -25,7 +25,7 @@ members = ExtractTable(
     resource="rewards",
     source="rewards_database",
     entity="members",
-    key="member_id",
+    key=("member_id",),
     watermark="recorded_at",
     silver="silver.members",
 )

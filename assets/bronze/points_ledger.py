@@ -26,7 +26,7 @@ points_ledger = ExtractTable(
     resource="rewards",
     source="rewards_database",
     entity="points_ledger",
-    key="entry_id",
+    key=("entry_id",),
     watermark="recorded_at",
     silver="silver.points_ledger",
 )

@@ -25,7 +25,7 @@ tier_history = ExtractTable(
     resource="rewards",
     source="rewards_database",
     entity="tier_history",
-    key="tier_change_id",
+    key=("tier_change_id",),
     watermark="recorded_at",
     silver="silver.tier_history",
 )

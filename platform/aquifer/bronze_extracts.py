@@ -1,20 +1,33 @@
 """Bronze from extracts: rows of a database table or an API, polled by watermark."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aquifer.bronze import Batch, BronzeTable
 from aquifer.contract import Contract, contract_fields
-from aquifer.errors import SourceError
 from aquifer.lake import NOTHING, SEQUENCE, Lake
 
+logger = logging.getLogger("aquifer.bronze")
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+INSTANT = pa.timestamp("us", "UTC")
 WATERMARK = "watermark"
+
+Row = Mapping[str, str | None]
+Identity = tuple[str | None, ...]
+
+
+class State(NamedTuple):
+    """A state of a key: its row, none when it was deleted, and since when it holds."""
+
+    row: Row | None
+    at: datetime
 
 
 class ExtractSource(Protocol):
@@ -25,7 +38,10 @@ class ExtractSource(Protocol):
         ...
 
     def extract(self, entity: str, since: datetime | None) -> pa.Table:
-        """Rows whose watermark column is at or after `since` (all when None), as text columns."""
+        """Rows whose watermark column is at or after `since` (all when None), as text columns.
+
+        With them come all rows whose watermark is null or no time.
+        """
         ...
 
     def keys(self, entity: str) -> list[str] | None:
@@ -37,20 +53,21 @@ class ExtractSource(Protocol):
 class ExtractTable(BronzeTable):
     """Rows extracted by watermark, with an overlap so that late commits are not missed.
 
-    A row that the overlap delivers again is skipped. A key that the silver table holds and the
+    A row that is as it was last received is skipped. A key that the silver table holds and the
     source no longer does is a delete, at the extraction's instant.
     """
 
     entity: str = ""
     watermark: str = ""
     overlap: timedelta = timedelta(days=1)
-    key: str = ""
+    key: tuple[str, ...] = ()
     silver: str = ""
 
     technical = pa.schema(
         [
             pa.field("_op", pa.string()),
-            pa.field("_extracted_at", pa.timestamp("us", "UTC")),
+            pa.field("_changed_at", INSTANT),
+            pa.field("_extracted_at", INSTANT),
             pa.field("_row", pa.int64()),
         ]
     )
@@ -59,50 +76,114 @@ class ExtractTable(BronzeTable):
         now = source.now()
         reached = lake.progress(self.name, WATERMARK)
         since = None if reached == NOTHING else _instant(reached) - self.overlap
-        extracted = source.extract(self.entity, since)
-        fresh = self._unseen(lake, extracted, since)
-        deleted = self._deleted(lake, source)
-        rows = pa.concat_tables(
-            [_operated(fresh, "r"), _operated(deleted, "d")], promote_options="default"
-        )
-        marks = [_micros(text) for text in fresh[self.watermark].to_pylist()]
+        extracted = source.extract(self.entity, since).select(self._columns)
+        # By the source's own clock, which wrote the watermarks: the host's may show another year.
+        told = [_told(text, now) for text in extracted[self.watermark].to_pylist()]
+        self._warn_of_rows_without(told, extracted)
+        news = self._news(lake, extracted, told, since)
+        rows = pa.concat_tables([news, self._deleted(lake, source)], promote_options="default")
         numbers = pa.array(range(len(rows)), pa.int64())
-        at = pa.repeat(pa.scalar(now, pa.timestamp("us", "UTC")), len(rows))
+        at = pa.repeat(pa.scalar(now, INSTANT), len(rows))
+        marks = [_micros(instant) for instant in told if instant]
         yield Batch(
             rows.append_column("_extracted_at", at).append_column("_row", numbers),
-            {WATERMARK: max([reached, *marks])},
-            duplicates=len(extracted) - len(fresh),
+            {WATERMARK: max([reached, *marks])} if marks else {},
+            duplicates=len(extracted) - len(news),
         )
 
-    def _unseen(self, lake: Lake, extracted: pa.Table, since: datetime | None) -> pa.Table:
-        columns = [column.name for column in contract_fields(self.contract)]
-        extracted = extracted.select(columns)
-        if since is None:
-            return extracted
-        # The watermark's text begins with its day on every source, so that days compare as text.
-        begin = since.date().isoformat()
-        recent = lake.read(self.name, columns, [(self.watermark, ">=", begin)])
-        seen = set(zip(*(recent[name].to_pylist() for name in columns), strict=True))
-        rows = zip(*(extracted[name].to_pylist() for name in columns), strict=True)
-        return extracted.filter(pa.array([row not in seen for row in rows], pa.bool_()))
+    @property
+    def _columns(self) -> list[str]:
+        return [column.name for column in contract_fields(self.contract)]
+
+    def _warn_of_rows_without(self, told: Sequence[datetime | None], extracted: pa.Table) -> None:
+        if without := [place for place, instant in enumerate(told) if instant is None]:
+            logger.warning(
+                "%s: rows without a %s that is a time of the past: %d, the first with %r; each "
+                "extraction reads them again; correct them in the source",
+                self.name,
+                self.watermark,
+                len(without),
+                extracted[self.watermark][without[0]].as_py(),
+            )
+
+    def _news(
+        self,
+        lake: Lake,
+        extracted: pa.Table,
+        told: Sequence[datetime | None],
+        since: datetime | None,
+    ) -> pa.Table:
+        """The extracted rows that are not the latest state of their key as received.
+
+        Their `_changed_at` is null where the watermark does not tell it: also of a row that went
+        back behind the state before. It then counts as changed when it was extracted.
+        """
+        rows = extracted.to_pylist()
+        always = [row[self.key[0]] for row, at in zip(rows, told, strict=True) if at is None]
+        latest = self._latest(lake, since, always)
+        news: dict[int, datetime | None] = {}
+        for place, (row, at) in enumerate(zip(rows, told, strict=True)):
+            state = latest.get(self._identity(row))
+            if state is None or row != state.row:
+                news[place] = None if state and at and at < state.at else at
+        return _operated(extracted.take(pa.array(list(news), pa.int64())), "r").append_column(
+            "_changed_at", pa.array(list(news.values()), INSTANT)
+        )
+
+    def _latest(
+        self, lake: Lake, since: datetime | None, always: Sequence[str | None]
+    ) -> dict[Identity, State]:
+        """The latest state received of each key that an extraction from `since` may hold.
+
+        Args:
+            always: keys whose rows every extraction holds.
+        """
+        where: pc.Expression | tuple[()] = ()
+        if since is not None:
+            changed_at = pc.field("_changed_at")
+            where = (
+                (changed_at >= pa.scalar(since, INSTANT))
+                | changed_at.is_null()
+                | pc.field(self.key[0]).isin(pa.array(always, pa.string()))
+            )
+        columns = [*self._columns, *self.technical.names, SEQUENCE]
+        received = lake.read(self.name, columns, where).sort_by(
+            [(SEQUENCE, "ascending"), ("_row", "ascending")]
+        )
+        states = received.select(self._columns).to_pylist()
+        operations = received["_op"].to_pylist()
+        instants = pc.coalesce(received["_changed_at"], received["_extracted_at"]).to_pylist()
+        return {
+            self._identity(row): State(None if op == "d" else row, at)
+            for row, op, at in zip(states, operations, instants, strict=True)
+        }
+
+    def _identity(self, row: Row) -> Identity:
+        key: Identity = tuple(_trimmed(row[name]) for name in self.key)
+        # Rows without a key are told apart by all that they hold.
+        return key if all(key) else tuple(row.values())
 
     def _deleted(self, lake: Lake, source: ExtractSource) -> pa.Table:
-        nothing = pa.table({self.key: pa.array([], pa.string())})
+        nothing = _operated(pa.table({self.key[0]: pa.array([], pa.string())}), "d")
         present = source.keys(self.entity) if self.silver else None
         if present is None or not lake.exists(self.silver):
             return nothing
-        held = lake.read(self.silver, [self.key, "_deleted"])
-        live = held.filter(pc.invert(held["_deleted"]))[self.key].to_pylist()
+        (key,) = self.key
+        # Before the rows: what silver takes in meanwhile is pending then, and not deleted twice.
         taken_in = lake.progress(self.silver, self.name)
-        pending = lake.read(self.name, [self.key], [("_op", "=", "d"), (SEQUENCE, ">", taken_in)])
-        gone = set(live) - set(present) - set(pending[self.key].to_pylist())
-        return pa.table({self.key: pa.array(sorted(gone), pa.string())})
+        held = lake.read(self.silver, [key, "_deleted"])
+        live = held.filter(pc.invert(held["_deleted"]))[key].to_pylist()
+        pending = lake.read(self.name, [key], [("_op", "=", "d"), (SEQUENCE, ">", taken_in)])
+        # Silver may have trimmed a key that bronze and the source write with blanks.
+        accounted = {_trimmed(name) for name in [*present, *pending[key].to_pylist()]}
+        gone = sorted(name for name in live if _trimmed(name) not in accounted)
+        return _operated(pa.table({key: pa.array(gone, pa.string())}), "d")
 
     def decoded(self, contract: type[Contract]) -> str:
         raw = ", ".join(f"'{c.name}', `{c.name}`" for c in contract_fields(self.contract))
         return (
             f"select named_struct({raw}) as raw, _op, "
-            f"coalesce(try_cast(`{self.watermark}` as timestamp), _extracted_at) as _changed_at, "
+            "coalesce(_changed_at, _extracted_at) as _changed_at, "
             f"{SEQUENCE} as _order, "
             f"concat_ws('#', '{self.entity}', {SEQUENCE}, _row) as _position, "
             f"'{self.entity}' as _source, to_json(named_struct({raw})) as _raw, "
@@ -114,15 +195,25 @@ def _operated(rows: pa.Table, op: str) -> pa.Table:
     return rows.append_column("_op", pa.repeat(pa.scalar(op), len(rows)))
 
 
+def _trimmed(text: str | None) -> str:
+    # Of spaces alone, as SQL's trim does.
+    return (text or "").strip(" ")
+
+
 def _instant(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
-def _micros(text: str) -> int:
+def _micros(instant: datetime) -> int:
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def _told(text: str | None, now: datetime) -> datetime | None:
+    """The instant that a watermark tells; none when it is no time, or a time after `now`."""
     try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise SourceError(f"the watermark '{text}' is no time; correct it in the source") from error
+        instant = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
-    return (instant - EPOCH) // timedelta(microseconds=1)
+    return instant if instant <= now else None

@@ -18,6 +18,7 @@ from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import (
     CommitProperties,
     DeltaTable,
@@ -99,13 +100,15 @@ class Lake:
         self,
         name: str,
         columns: list[str] | None = None,
-        where: Sequence[tuple[str, str, Any]] = (),
+        where: Sequence[tuple[str, str, Any]] | pc.Expression = (),
     ) -> pa.Table:
         """The whole table as of now, or some columns of the rows for which all conditions hold.
 
-        A condition is a column, an operator such as `=` or `>`, and a value.
+        A condition is a column, an operator such as `=` or `>`, and a value; an expression says
+        what these cannot.
         """
-        return self.table(name).to_pyarrow_table(columns=columns, filters=list(where) or None)
+        filters = where if isinstance(where, pc.Expression) else list(where) or None
+        return self.table(name).to_pyarrow_table(columns=columns, filters=filters)
 
     @contextmanager
     def lease(self, names: Iterable[str]) -> Iterator[None]:

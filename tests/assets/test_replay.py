@@ -189,6 +189,7 @@ def test_a_repaired_row_of_an_extract_is_taken_in(world):
     database = world.folder / "rewards.db"
     with closing(order_database.connect(database)) as connection:
         rewards_database.create_tables(connection)
+        connection.execute("update clock set ts_us = 1300000000000000")
         connection.execute(
             "insert into points_ledger values "
             "('e', 'm', 'many', 'sale', '2010-12-01 08:00:00', '2010-12-01 09:00:00.123456')"

@@ -179,6 +179,18 @@ def test_bronze_asks_from_a_week_before_its_watermark_and_takes_each_rate_once(c
     assert sorted(held, key=str) == sorted(second, key=str)
 
 
+def test_a_rate_that_is_corrected_and_put_back_is_taken_each_time(clock, tmp_path):
+    lake = Lake(str(tmp_path / "lake"), FileLeases(tmp_path / "leases"))
+    dollar = ONE_RATE | {"currency": "USD", "rate": "1.5"}
+    corrected = ONE_RATE | {"rate": "1.2"}
+    pages = [[ONE_RATE, dollar], [corrected, dollar], [ONE_RATE, dollar]]
+    with scripted(*((200, PAGE | {"rates": page}, {}) for page in pages)) as rates:
+        set_clock(clock, NEW_YEAR)
+        source = ExchangeRates(rates.url, clock)
+        written = [exchange_rates.advance(lake, source).written for _ in range(4)]
+    assert written == [2, 1, 1, 0]
+
+
 def test_a_rate_limit_is_waited_for_and_the_page_asked_for_again(clock):
     limited = (429, {"error": "too many requests"}, {"Retry-After": "1"})
     with scripted(limited, (200, PAGE, {})) as service:

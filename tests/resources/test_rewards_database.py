@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from conftest import Home
 
-from aquifer.errors import SourceError
 from aquifer.runtime import Runtime
 from assets import tables
 from resources.engine import EngineResource
@@ -146,12 +145,11 @@ def test_a_row_is_news_when_one_of_its_columns_changed(programme):
     assert programme.extract()["members"] == (1, 0)
 
 
-def test_a_watermark_that_is_no_time_is_one_line(programme):
+def test_a_row_whose_watermark_is_no_time_is_extracted_each_time(programme):
     sql, row = points("1", MONDAY)
-    programme.write(MONDAY, (sql, [*row[:-1], "yesterday"]))
-    with pytest.raises(SourceError, match="the watermark 'yesterday' is no time; correct it"):
-        programme.bronze["points_ledger"].advance(programme.lake, programme.source)
-    assert programme.lake.read("bronze.points_ledger").num_rows == 0
+    programme.write(MONDAY, (sql, [*row[:-1], "01/02/2011"]), points("2", MONDAY))
+    late = programme.source.extract("points_ledger", TUESDAY)
+    assert late["entry_id"].to_pylist() == ["P1"]
 
 
 class Story(Programme):
