@@ -12,6 +12,12 @@ from aquifer.engine import register
 from aquifer.lake import SEQUENCE, Lake
 from aquifer.runtime import Runtime
 
+SETTLED = ("replayed_at", "withdrawn_at")
+"""Columns that say since when a refused row waits no longer."""
+
+WAITING = " and ".join(f"{column} is null" for column in SETTLED)
+"""SQL that a row of a quarantine is refused still, and still what its source says."""
+
 
 class QuarantinedRow(Contract):
     """One row that the contract of the table beside it refused."""
@@ -25,6 +31,9 @@ class QuarantinedRow(Contract):
     )
     replayed_at: Timestamp | None = Field(
         description="when the row, or its repair, was taken in after all; null while it is refused"
+    )
+    withdrawn_at: Timestamp | None = Field(
+        description="when a later delivery of its file took the row's place; null while it counts"
     )
 
     class Config:
@@ -56,33 +65,55 @@ def waiting(lake: Lake, table_name: str) -> list[WaitingRow]:
     name = quarantine_name(table_name)
     if not lake.exists(name) or not lake.table(name).count():
         return []
-    rows = lake.read(name, ["reasons", "replayed_at", "_origin"]).to_pylist()
+    rows = lake.read(name, ["reasons", *SETTLED, "_origin"]).to_pylist()
     return [
         WaitingRow(json.loads(row["_origin"])[SEQUENCE], row["reasons"])
         for row in rows
-        if row["replayed_at"] is None
+        if all(row[column] is None for column in SETTLED)
     ]
 
 
-def quarantine(runtime: Runtime, table_name: str, staged: str) -> int:
-    """Put the refused rows of `staged` into the quarantine, each once; how many it holds then."""
+def ensure_quarantine(runtime: Runtime, table_name: str) -> str:
+    """Make the quarantine beside a table exist, and name it in the session; its name."""
     name = quarantine_name(table_name)
+    runtime.lake.ensure(name, pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL]))
+    register(runtime.session, runtime.lake, [name])
+    return name
+
+
+def quarantine(runtime: Runtime, table_name: str, staged: str) -> int:
+    """Put the refused rows of `staged` into the quarantine, each once; how many it holds then.
+
+    Those that wait from deliveries that the batch supersedes are withdrawn.
+    """
     lake, session = runtime.lake, runtime.session
-    lake.ensure(name, pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL]))
-    register(session, lake, [name])
-    refused = int(session.table(staged).where(REFUSED).count())
+    name = quarantine_name(table_name)
+    rows = session.table(staged)
+    refused = int(rows.where(REFUSED).count())
+    # Of files alone are there further deliveries.
+    superseding = "_delivery" in rows.columns and bool(rows.where("_delivery > 1").limit(1).count())
+    seq = lake.next_seq(name)
     if refused:
-        seq = lake.next_seq(name)
         session.sql(
             f"merge into {name} q using (select * from {staged} where {REFUSED}) s "
             "on q.position = s._position when not matched then insert "
             f"(position, source, reasons, raw, _origin, _quarantined_at, {SEQUENCE}) values "
             f"(s._position, s._source, s.{REASONS}, s._raw, s._origin, current_timestamp(), {seq})"
         ).collect()
+    if superseding:
+        session.sql(
+            f"merge into {name} q using (select _file, max(_delivery) as _current from {staged} "
+            "where _delivery > 1 group by _file) s on q.source = s._file "
+            "and cast(get_json_object(q._origin, '$._delivery') as bigint) < s._current "
+            f"when matched and {WAITING} "
+            f"then update set withdrawn_at = current_timestamp(), {SEQUENCE} = {seq}"
+        ).collect()
+    if refused or superseding:
         lake.record(name, {SEQUENCE: seq})
-        held = session.sql(
-            f"select count(*) as rows from {staged} where {REFUSED} "
-            f"and _position in (select position from {name})"
-        )
-        return int(held.toArrow()["rows"][0].as_py())
-    return 0
+    if not refused:
+        return 0
+    held = session.sql(
+        f"select count(*) as rows from {staged} where {REFUSED} "
+        f"and _position in (select position from {name})"
+    )
+    return int(held.toArrow()["rows"][0].as_py())

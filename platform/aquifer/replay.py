@@ -21,7 +21,7 @@ from aquifer.conform import REASONS
 from aquifer.contract import arrow_schema
 from aquifer.errors import SettingError, SourceError
 from aquifer.lake import SEQUENCE, Lake
-from aquifer.quarantine import QuarantinedRow, quarantine_name
+from aquifer.quarantine import WAITING, QuarantinedRow, ensure_quarantine, quarantine_name
 from aquifer.runtime import Runtime
 from aquifer.silver import SilverTable
 from aquifer.specs import asset_key
@@ -52,8 +52,8 @@ def replay(table: SilverTable, runtime: Runtime, repairs: Mapping[str, str]) -> 
     """
     lake, session = runtime.lake, runtime.session
     quarantine = quarantine_name(table.name)
-    with lake.lease([table.name]), runtime.staging() as place:
-        waiting = _waiting(lake, quarantine, repairs)
+    with lake.lease([table.name, quarantine]), runtime.staging() as place:
+        waiting = _waiting(table, runtime, repairs)
         received = table.reads.restored(lake, waiting)
         if not len(received):
             return Replay(table.name, withdrawn=len(waiting))
@@ -90,16 +90,35 @@ def read_repairs(path: Path) -> dict[str, str]:
     }
 
 
-def _waiting(lake: Lake, quarantine: str, repairs: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The rows that are refused still, with the latest repair of each as their raw record."""
-    columns = ["position", "raw", "repaired", "replayed_at", "_origin"]
-    rows = lake.read(quarantine, columns).to_pylist() if lake.exists(quarantine) else []
-    waiting = {row["position"]: row for row in rows if row["replayed_at"] is None}
-    if unknown := sorted(repairs.keys() - waiting.keys()):
-        raise SourceError(f"{quarantine} holds no refused row {unknown[0]}; see its positions")
+def _waiting(
+    table: SilverTable, runtime: Runtime, repairs: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The rows that are refused still, with the latest repair of each as their raw record.
+
+    A repair may be of a row that was withdrawn meanwhile.
+    """
+    quarantine = ensure_quarantine(runtime, table.name)
+    # Rows of a batch that a killed run has not merged come in with it: merged before, they would
+    # be withdrawn as rows of the delivery that their own supersedes.
+    merged = runtime.lake.progress(table.name, table.reads.name)
+    rows = runtime.session.sql(
+        f"select position, raw, repaired, _origin, {WAITING} as waiting from {quarantine} "
+        "where replayed_at is null "
+        f"and cast(get_json_object(_origin, '$.{SEQUENCE}') as bigint) <= {merged}"
+    )
+    refused = {
+        row["position"]: row
+        for row in rows.toArrow().to_pylist()
+        if row["waiting"] or row["position"] in repairs
+    }
+    if unknown := sorted(repairs.keys() - refused.keys()):
+        raise SourceError(
+            f"{quarantine} holds no refused row {unknown[0]}; see its positions, and advance "
+            f"{table.name} first if its last run was killed"
+        )
     return [
         row | {"raw": repairs.get(position) or row["repaired"] or row["raw"]}
-        for position, row in sorted(waiting.items())
+        for position, row in sorted(refused.items())
     ]
 
 

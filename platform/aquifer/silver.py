@@ -31,7 +31,7 @@ from aquifer.merge import (
     Target,
     touched_partitions,
 )
-from aquifer.quarantine import quarantine, quarantine_name, waiting
+from aquifer.quarantine import ensure_quarantine, quarantine, quarantine_name, waiting
 from aquifer.runtime import Runtime
 
 SINCE, ROWS, LOST = "_batch_since", "_batch_rows", "_batch_lost"
@@ -122,8 +122,9 @@ class SilverTable:
         )
 
     def prepare(self, runtime: Runtime) -> None:
-        """Make the table exist as the contract says, and name it in the session."""
+        """Make the table and its quarantine exist, and name them in the session."""
         runtime.lake.ensure(self.name, self.schema, self.target.partition)
+        ensure_quarantine(runtime, self.name)
         register(runtime.session, runtime.lake, [self.name, self.reads.name])
 
     def _take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> dict[str, Any]:

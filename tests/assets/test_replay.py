@@ -2,9 +2,11 @@
 
 import json
 import os
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from worlds import World
@@ -13,6 +15,9 @@ from aquifer import replay as replays
 from aquifer.contract import Contract, Field, Key, Money, hours, table
 from aquifer.errors import SourceError
 from aquifer.landing import LandingFolder
+from aquifer.merge import HeldByFiles, StagedBatch, Target
+from aquifer.quarantine import WAITING
+from aquifer.runtime import Runtime
 from aquifer.silver import SilverTable
 from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 from assets.bronze.order_lines import order_lines as bronze_order_lines
@@ -38,11 +43,14 @@ class Refusals(World):
         self.landing = LandingFolder(folder / "landing")
         self.landing.folder.mkdir()
 
-    def deliver(self, *lines: str) -> None:
-        file = self.landing.folder / "2010-12-01.csv"
+    def land(self, *lines: str, name: str = "2010-12-01.csv") -> None:
+        file = self.landing.folder / name
         file.write_text("\n".join([HEADER, *lines]) + "\n")
         os.utime(file, (1_300_000_000, 1_300_000_000))
         bronze_lines.advance(self.runtime.lake, self.landing)
+
+    def deliver(self, *lines: str, name: str = "2010-12-01.csv") -> None:
+        self.land(*lines, name=name)
         invoice_lines.advance(self.runtime)
 
     def replay(
@@ -53,6 +61,10 @@ class Refusals(World):
     def lines(self) -> list[tuple]:
         rows = self.runtime.lake.read("silver.invoice_lines").to_pylist()
         return sorted((row["invoice_no"], row["quantity"]) for row in rows if not row["_deleted"])
+
+    def waiting(self) -> list[str]:
+        sql = f"select position from silver.invoice_lines_quarantine where {WAITING} order by 1"
+        return self.runtime.session.sql(sql).toArrow()["position"].to_pylist()
 
     def quarantine(self, name: str = "silver.invoice_lines") -> list[dict]:
         rows = self.runtime.lake.read(f"{name}_quarantine").to_pylist()
@@ -128,6 +140,70 @@ def test_a_later_delivery_withdraws_a_replayed_row(world):
     world.replay(repairs=repaired(bad, Quantity="7"))
     world.deliver(GOOD)
     assert world.lines() == [("536365", 6)]
+    (row,) = world.quarantine()
+    assert (row["replayed_at"] is None, row["withdrawn_at"]) == (False, None)
+
+
+def test_a_refused_row_waits_in_the_latest_delivery_of_its_file_alone(world):
+    world.deliver(BAD, name="other.csv")
+    world.deliver(GOOD, BAD)
+    world.deliver(WORSE, BAD)
+    assert world.waiting() == ["2010-12-01.csv#2#1", "2010-12-01.csv#2#2", "other.csv#1#1"]
+    # Two deliveries that silver takes in together.
+    world.land(GOOD, BAD)
+    world.deliver(BAD)
+    assert world.waiting() == ["2010-12-01.csv#4#1", "other.csv#1#1"]
+    first, *_ = world.quarantine()
+    assert first["position"] == "2010-12-01.csv#1#2"
+    done = world.replay()
+    assert (done.taken_in, done.refused, done.withdrawn) == (0, 2, 0)
+    # Without a refused row, and without a row at all.
+    world.deliver(GOOD)
+    assert world.waiting() == ["other.csv#1#1"]
+    world.deliver(name="other.csv")
+    assert world.waiting() == []
+    assert world.quarantine()[0] == first
+
+
+class CutOff(HeldByFiles):
+    """What merging is to a run that is killed before it."""
+
+    def merge(self, runtime: Runtime, target: Target, batch: StagedBatch) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_row_that_a_killed_run_refused_is_replayed_once_its_batch_is_merged(world):
+    world.deliver(GOOD)
+    world.land(GOOD, BAD)
+    with pytest.raises(KeyboardInterrupt):
+        replace(invoice_lines, policy=CutOff()).advance(world.runtime)
+    (bad,) = world.quarantine()
+    done = world.replay()
+    assert (done.taken_in, done.refused, done.withdrawn) == (0, 0, 0)
+    with pytest.raises(SourceError, match=r"holds no refused row 2010-12-01\.csv#2#2"):
+        world.replay(repairs=repaired(bad, Quantity="7"))
+    invoice_lines.advance(world.runtime)
+    assert world.replay(repairs=repaired(bad, Quantity="7")).taken_in == 1
+    assert world.lines() == [("536365", 6), ("536366", 7)]
+
+
+@pytest.mark.parametrize("step", ["advance", "replay"])
+def test_nothing_is_written_to_a_quarantine_that_another_is_writing(world, step, caplog):
+    world.deliver(GOOD, WORSE)
+    world.land(GOOD, BAD, name="other.csv")
+    before = world.quarantine()
+    write = {"advance": lambda: invoice_lines.advance(world.runtime), "replay": world.replay}
+    writer = Thread(target=write[step])
+    with world.runtime.lake.lease(["silver.invoice_lines_quarantine"]):
+        writer.start()
+        deadline = time.monotonic() + 60
+        while "is writing silver.invoice_lines_quarantine; waiting" not in caplog.text:
+            assert writer.is_alive()
+            assert time.monotonic() < deadline
+            writer.join(0.01)
+        assert world.quarantine() == before
+    writer.join(60)
+    assert world.quarantine() != before
 
 
 @pytest.mark.parametrize(
