@@ -52,7 +52,7 @@ class FileTable(BronzeTable):
             if delivered and log.transaction_version(content) == delivered:
                 continue
             try:
-                rows = read_delimited(file.content, file.name, columns)
+                rows = read_delimited(file.content, file.landed_as, columns)
             except IncompleteFile as error:
                 logger.warning("%s; it is read when it is whole", error)
                 continue

@@ -36,7 +36,7 @@ def read_delimited(content: bytes, name: str, columns: Sequence[str]) -> pa.Tabl
         the file holds beyond them, else null) and `_row` (1 for the first record).
 
     Raises:
-        IncompleteFile: compressed content that breaks off.
+        IncompleteFile: compressed content that breaks off, or has not begun.
         SourceError: a column is missing, or the file is not text.
     """
     text = _text(_decompressed(content, name), name)
@@ -71,6 +71,8 @@ def _table(
 
 
 def _decompressed(content: bytes, name: str) -> bytes:
+    if name.endswith(".gz") and len(content) < len(_GZIP):
+        raise IncompleteFile(f"{name}: the compressed content has not arrived")
     if not content.startswith(_GZIP):
         return content
     try:

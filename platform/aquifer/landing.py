@@ -18,10 +18,20 @@ SUFFIXES = (".csv", ".csv.gz")
 
 @dataclass(frozen=True)
 class LandedFile:
-    """A file that is written whole. Its name, without `.gz`, is its identity."""
+    """A file that was left alone for long enough.
 
-    name: str
+    Args:
+        landed_as: its name in the folder, compression and all.
+        content: the content as delivered.
+    """
+
+    landed_as: str
     content: bytes
+
+    @property
+    def name(self) -> str:
+        """The identity of the file, compressed or not."""
+        return _identity(self.landed_as)
 
     @property
     def sha256(self) -> str:
@@ -45,15 +55,15 @@ class LandingFolder:
 
     def files(self) -> Iterator[LandedFile]:
         """The settled files by name; of `x.csv` and `x.csv.gz`, the one written last."""
-        newest = {_identity(path): path for path in self.paths()}
-        for name, path in sorted(newest.items()):
+        newest = {_identity(path.name): path for path in self.paths()}
+        for _, path in sorted(newest.items()):
             before = path.stat()
             if time.time() - before.st_mtime < self.quiet_seconds:
                 continue
             content = path.read_bytes()
             after = path.stat()
             if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-                yield LandedFile(name, content)
+                yield LandedFile(path.name, content)
 
     def signature(self) -> str:
         """Changes when files come, go or are written; cheap enough to ask every few seconds."""
@@ -106,5 +116,5 @@ def deliver_files(files: Sequence[Path], landing: Path) -> int:
     return delivered
 
 
-def _identity(path: Path) -> str:
-    return path.name.removesuffix(".gz")
+def _identity(name: str) -> str:
+    return name.removesuffix(".gz")

@@ -1,10 +1,16 @@
 """Files delivered again: unchanged they change nothing, changed they supersede, down to gold."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 from conftest import Home, invoice_files
+
+from aquifer.lake import Lake
+from aquifer.landing import LandingFolder
+from aquifer.lease import FileLeases
+from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 
 DAY = invoice_files()[0]
 
@@ -21,8 +27,6 @@ def delivery(tmp_path):
         folder.mkdir()
         path = folder / "2010-12-01.csv"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        import os
-
         os.utime(path, (1_300_000_000 + number, 1_300_000_000 + number))
         return path
 
@@ -74,6 +78,28 @@ def test_an_emptied_file_withdraws_its_lines_and_a_return_brings_them_back(
     assert home.content("gold.daily_sales") == []
     assert nursery.work(home, [[full]]) == 0
     assert sales(home) == whole
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x1f"], ids=["nothing", "one byte"])
+def test_a_compressed_file_of_which_next_to_nothing_has_arrived_waits(tmp_path, caplog, begun):
+    lake = Lake(str(tmp_path / "lake"), FileLeases(tmp_path / "leases"))
+    landing = LandingFolder(tmp_path)
+    file = tmp_path / "2010-12-01.csv.gz"
+    header, *lines = text_of(DAY).splitlines()
+
+    def land(content: bytes) -> int:
+        file.write_bytes(content)
+        os.utime(file, (1_300_000_000, 1_300_000_000))
+        return bronze_lines.advance(lake, landing).written
+
+    whole = gzip.compress("\n".join([header, lines[0]]).encode())
+    assert [land(whole), land(begun), land(whole)] == [1, 0, 0]
+    assert "2010-12-01.csv.gz: the compressed content has not arrived" in caplog.text
+    assert lake.read("bronze.invoice_lines").num_rows == 1
+    # Of what is not compressed, nothing is a content.
+    file.rename(file.with_suffix(""))
+    file = file.with_suffix("")
+    assert land(b"") == 1
 
 
 def test_refused_rows_are_in_the_quarantine_with_every_reason_and_their_origin(
