@@ -3,6 +3,7 @@
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
 from aquifer.silver import silver
 from assets.bronze.customers import customers as bronze_customers
+from assets.silver.customer_number import customer_number
 
 
 class CustomerChange(Contract):
@@ -23,9 +24,9 @@ class CustomerChange(Contract):
 
 @silver(CustomerChange, reads=bronze_customers)
 def customer_changes() -> str:
-    return """
+    return f"""
         select *,
-            raw.customer_id as customer_id,
+            {customer_number("raw.customer_id")} as customer_id,
             raw.name as name,
             raw.city as city,
             raw.country as country,

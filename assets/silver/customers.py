@@ -6,6 +6,7 @@ Does not belong here: what they were before (`customer_changes`), their tier (`m
 from aquifer.contract import Contract, Field, Key, hours, pii, table
 from aquifer.silver import mirror
 from assets.bronze.customers import customers as bronze_customers
+from assets.silver.customer_number import customer_number
 
 
 class Customer(Contract):
@@ -23,4 +24,9 @@ class Customer(Contract):
         metadata = table(owner="team:orders", grain="a customer", fresh_within=hours(26))
 
 
-customers = mirror("customers", Customer, reads=bronze_customers)
+customers = mirror(
+    "customers",
+    Customer,
+    reads=bronze_customers,
+    customer_id=customer_number("raw.customer_id"),
+)

@@ -11,6 +11,7 @@ from aquifer.merge import HeldByFiles
 from aquifer.patterns import portable
 from aquifer.silver import silver
 from assets.bronze.invoice_lines import invoice_lines as bronze_invoice_lines
+from assets.silver.customer_number import customer_number
 
 LINE_TYPES = ["adjustment", "service", "return", "write_off", "free", "sale"]
 
@@ -84,7 +85,7 @@ def invoice_lines() -> str:
                 nullif(trim(raw.Description), '') as description,
                 trim(raw.Quantity) as quantity,
                 trim(raw.UnitPrice) as unit_price,
-                regexp_replace(nullif(trim(raw.CustomerID), ''), '[.]0+$', '') as customer_id,
+                {customer_number("raw.CustomerID")} as customer_id,
                 trim(raw.Country) as country,
                 trim(raw.InvoiceDate) as invoiced_at
             from new

@@ -3,6 +3,7 @@
 from aquifer.contract import Contract, Date, Field, Key, Timestamp, hours, pii, table
 from aquifer.silver import silver
 from assets.bronze.members import members as bronze_members
+from assets.silver.customer_number import customer_number
 
 
 class Member(Contract):
@@ -22,10 +23,10 @@ class Member(Contract):
 
 @silver(Member, reads=bronze_members)
 def members() -> str:
-    return """
+    return f"""
         select *,
             raw.member_id as member_id,
-            raw.customer_id as customer_id,
+            {customer_number("raw.customer_id")} as customer_id,
             raw.status as status,
             raw.joined_on as joined_on,
             case when _op = 'd' then _changed_at end as deleted_at

@@ -3,6 +3,7 @@
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
 from aquifer.silver import mirror
 from assets.bronze.orders import orders as bronze_orders
+from assets.silver.customer_number import customer_number
 
 
 class Order(Contract):
@@ -23,4 +24,6 @@ class Order(Contract):
         metadata = table(owner="team:orders", grain="an order", fresh_within=hours(26))
 
 
-orders = mirror("orders", Order, reads=bronze_orders)
+orders = mirror(
+    "orders", Order, reads=bronze_orders, customer_id=customer_number("raw.customer_id")
+)

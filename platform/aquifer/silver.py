@@ -215,10 +215,13 @@ def silver(
     return declare
 
 
-def mirror(name: str, contract: type[Contract], *, reads: BronzeTable) -> SilverTable:
-    """Declare a silver table with the source's columns, cleaned of surrounding blanks."""
-    columns = ", ".join(
-        f"nullif(trim(raw.`{column.name}`), '') as `{column.name}`"
-        for column in contract_fields(contract)
-    )
+def mirror(
+    name: str, contract: type[Contract], *, reads: BronzeTable, **shaped: str
+) -> SilverTable:
+    """Declare a silver table with the source's columns, cleaned of surrounding blanks.
+
+    `shaped` gives SQL for columns that take more than that.
+    """
+    blankless = {c.name: f"nullif(trim(raw.`{c.name}`), '')" for c in contract_fields(contract)}
+    columns = ", ".join(f"{sql} as `{column}`" for column, sql in (blankless | shaped).items())
     return SilverTable(f"silver.{name}", contract, reads, f"select *, {columns} from new")

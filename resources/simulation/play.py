@@ -181,7 +181,7 @@ def _sku(code: str | None) -> str | None:
 @lru_cache(maxsize=8192)
 def _customer(text: str | None) -> str | None:
     customer_id = (text or "").strip().removesuffix(".0")
-    return customer_id if customer_id.isdecimal() else None
+    return customer_id.lstrip("0") or "0" if customer_id.isdecimal() else None
 
 
 @lru_cache(maxsize=65_536)

@@ -262,6 +262,18 @@ def test_a_line_that_makes_no_sense_stops_nothing_and_is_no_order(tmp_path, quan
     assert played.rows("orders", "orders") == []
 
 
+def test_a_customer_whose_number_is_written_with_zeros_is_one(tmp_path):
+    lines = [
+        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country",
+        *(
+            f"{n},22139,X,1,2010-12-01 08:00:00,1.00,{'00' * (n % 2)}17850,Spain"
+            for n in range(536400, 536440)
+        ),
+    ]
+    played = Played(tmp_path, [[LandedFile("2010-12-01.csv", "\n".join(lines).encode())]])
+    assert {row[0] for row in played.rows("orders", "orders", ["customer_id"])} == {"17850"}
+
+
 @pytest.fixture(scope="module")
 def landing(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("landing")
