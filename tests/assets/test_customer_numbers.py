@@ -6,14 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from worlds import World
 
 from aquifer.lake import Lake
 from aquifer.landing import LandingFolder
-from aquifer.runtime import Runtime
 from assets import tables
 from resources import order_database, rewards_database
-from resources.engine import EngineResource
-from resources.lake import LakeResource
 from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts
 
@@ -26,8 +24,7 @@ HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,Custome
 def lake(tmp_path_factory) -> Lake:
     """Rows of one customer in every table that names customers, each written its way."""
     folder = tmp_path_factory.mktemp("numbers")
-    resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
-    runtime = Runtime(EngineResource(url="sail://", lake=resource).spark_session, resource.lake)
+    world = World(folder)
     write_databases(folder)
     landing = LandingFolder(folder / "landing")
     landing.folder.mkdir()
@@ -42,13 +39,9 @@ def lake(tmp_path_factory) -> Lake:
     }
     for table in tables.silver:
         if table.name.split(".")[1] in TABLES:
-            for name in (table.reads.name, table.name, f"{table.name}_quarantine"):
-                # The engine's session is one for all tests of a process.
-                runtime.session.sql(f"create database if not exists {name.split('.')[0]}").collect()
-                runtime.session.sql(f"drop table if exists {name}").collect()
-            table.reads.advance(resource.lake, sources[table.reads.resource])
-            assert table.advance(runtime).accounted
-    return resource.lake
+            table.reads.advance(world.lake, sources[table.reads.resource])
+            assert table.advance(world.runtime).accounted
+    return world.lake
 
 
 def write_databases(folder: Path) -> None:

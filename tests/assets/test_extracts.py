@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from worlds import World
 
 from aquifer.lake import Lake
 from aquifer.runtime import Runtime
@@ -15,8 +16,6 @@ from assets.bronze.members import members as bronze_members
 from assets.bronze.points_ledger import points_ledger as bronze_points
 from assets.silver.members import members
 from assets.silver.points_ledger import points_ledger
-from resources.engine import EngineResource
-from resources.lake import LakeResource
 from resources.order_database import connect, transaction
 from resources.rewards_database import RewardsExtracts, create_tables
 from resources.simulation.schedule import micros, text
@@ -28,22 +27,12 @@ SILVER = {"members": members, "points_ledger": points_ledger}
 BRONZE = {"members": bronze_members, "points_ledger": bronze_points}
 
 
-class Programme:
+class Programme(World):
     """A rewards database that is written by hand, taken into bronze and silver."""
 
     def __init__(self, folder: Path) -> None:
-        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
-        self.lake = resource.lake
-        self.runtime = Runtime(
-            EngineResource(url="sail://", lake=resource).spark_session, self.lake
-        )
+        super().__init__(folder)
         self.source = RewardsExtracts(folder / "rewards.db")
-        for name in SILVER:
-            for table in (f"bronze.{name}", f"silver.{name}", f"silver.{name}_quarantine"):
-                # The engine's session is one for all tests of a process.
-                session = self.runtime.session
-                session.sql(f"create database if not exists {table.split('.')[0]}").collect()
-                session.sql(f"drop table if exists {table}").collect()
         with closing(connect(self.source.path)) as connection:
             create_tables(connection)
 

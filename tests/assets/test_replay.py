@@ -157,6 +157,7 @@ def test_a_refused_row_waits_in_the_latest_delivery_of_its_file_alone(world):
     assert first["position"] == "2010-12-01.csv#1#2"
     done = world.replay()
     assert (done.taken_in, done.refused, done.withdrawn) == (0, 2, 0)
+    assert invoice_lines.advance(world.runtime).standing.waiting == 2
     # Without a refused row, and without a row at all.
     world.deliver(GOOD)
     assert world.waiting() == ["other.csv#1#1"]
