@@ -56,21 +56,29 @@ def rate(day: str, value: str) -> dict:
 def test_late_rates_and_memberships_that_move_are_as_a_full_refresh(world):
     tier = {"tier_change_id": "t", "member_id": "m", "tier": "gold", "deleted_at": None}
     world.put("silver.exchange_rates", rate("2011-03-01", "1.1"))
-    world.put("silver.members", member("m", "17850"))
-    world.put("silver.tier_history", {**tier, "changed_at": instant("2011-03-10 00:00")})
+    # One customer has a second membership, which stays.
+    world.put("silver.members", member("m", "17850"), member("n", "17853"), member("o", "17853"))
+    world.put(
+        "silver.tier_history",
+        {**tier, "changed_at": instant("2011-03-10 00:00")},
+        {**tier, "tier_change_id": "u", "member_id": "n", "changed_at": instant("2011-03-10")},
+        {**tier, "tier_change_id": "v", "member_id": "o", "changed_at": FIRST, "tier": "silver"},
+    )
     late = line("b", instant("2011-03-25 11:00"), "17850", invoice_no="536366")
-    world.put("silver.invoice_lines", line("a", FIRST, "17850"), late)
+    other = line("c", FIRST, "17853", invoice_no="536367")
+    world.put("silver.invoice_lines", line("a", FIRST, "17850"), late, other)
     assert world.build() == []
     # The next rate comes weeks after the days that it holds for.
     world.put("silver.exchange_rates", rate("2011-03-04", "1.2"))
-    world.put("silver.members", member("m", "17851"))
+    world.put("silver.members", member("m", "17851"), member("n", "17851"))
     assert world.build() == []
     incremental = world.content()
     assert {row["eur_rate"] for row in world.rows("gold.daily_sales")} == {
         Decimal("1.1000"),
         Decimal("1.2000"),
     }
-    assert {row["tier"] for row in world.rows("gold.customer_360")} == {None}
+    tiers = {row["customer_id"]: row["tier"] for row in world.rows("gold.customer_360")}
+    assert tiers == {"17850": None, "17853": "silver"}
     assert world.build(full_refresh=True) == []
     assert world.content() == incremental
 

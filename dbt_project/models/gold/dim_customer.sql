@@ -22,13 +22,15 @@ with touched as (
     select 'unknown' as customer_id
     {%- if not from_scratch() %}
     union
-    -- A membership that went to another customer took its tiers along.
+    -- A membership that went to another customer took its tiers along, from nobody knows whom.
     select d.customer_id
     from {{ this }} as d
     where
         d.tier is not null
-        and not exists (
-            select 1 from {{ source('silver', 'members') }} as m where m.customer_id = d.customer_id
+        and exists (
+            select 1
+            from {{ source('silver', 'members') }}
+            where _seq > {{ since('silver.members') }}
         )
     {%- endif %}
 ),
