@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 from worlds import MadeUp, instant
 
+from aquifer.contract import contract_fields
+from assets import tables
+
 DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
 FACTS = [*DIMENSIONS, "gold.fct_sales"]
 DAILY = [*FACTS, "gold.daily_sales"]
 PRODUCTS = [*FACTS, "gold.product_performance"]
+ORDERS = [*DIMENSIONS, "gold.fct_orders"]
 
 
 FIRST = instant("2011-03-01 10:00")
@@ -157,3 +161,62 @@ def test_nothing_new_writes_no_row(world):
     files = {name: sorted(world.lake.table(name).file_uris()) for name in world.content()}
     assert world.build() == []
     assert {n: sorted(world.lake.table(n).file_uris()) for n in files} == files
+
+
+def held(world: MadeUp, name: str, column: str) -> set:
+    return {row[column] for row in world.rows(name)}
+
+
+def dangling(world: MadeUp, name: str) -> list[str]:
+    """The foreign keys of a table of which some row holds one that the dimension lacks."""
+    return [
+        field.name
+        for field in contract_fields(tables.gold.contracts[name])
+        if field.references
+        and not held(world, name, field.name) <= held(world, *field.references.rsplit(".", 1))
+    ]
+
+
+def order(number: str, customer: str) -> dict[str, Any]:
+    return {
+        "order_id": number,
+        "customer_id": customer,
+        "store_id": "S01",
+        "status": "placed",
+        "placed_at": FIRST,
+        "currency": "GBP",
+    }
+
+
+def stock(number: str, sku: str) -> dict[str, Any]:
+    moved = {"movement_id": number, "store_id": "S01", "sku": sku, "quantity": 5}
+    return {**moved, "kind": "receipt", "moved_at": instant("2010-12-01 10:00")}
+
+
+def test_members_that_the_sources_drop_are_there_for_the_facts_that_point_at_them(world):
+    mug = {"sku": "10001", "name": "MUG", "category": "mugs"}
+    mug |= {"list_price": Decimal(2), "cost": Decimal(1)}
+    bought = line("a", FIRST, "99", stock_code="10002", country="Malta")
+    tier = {"tier_change_id": "t", "member_id": "m", "tier": "gold", "deleted_at": None}
+    world.put("silver.products", mug)
+    world.put("silver.invoice_lines", bought)
+    world.put("silver.members", member("m", "98"))
+    world.put("silver.tier_history", {**tier, "changed_at": FIRST})
+    world.put("silver.orders", order("W1", "99"), order("W2", "98"))
+    world.put("silver.stock_movements", stock("1", "10001"), stock("2", "10002"))
+    days = {"first_day": "2010-12-01", "last_day": "2010-12-01"}
+    assert world.build(*ORDERS, "gold.fct_inventory", **days) == []
+    customer = {r["customer_key"]: r["customer_id"] for r in world.rows("gold.dim_customer")}
+    ordering = held(world, "gold.fct_orders", "customer_key")
+    assert {customer[key] for key in ordering} == {"98", "99"}
+    world.put("silver.products", {**mug, "_deleted": True})
+    world.put("silver.invoice_lines", {**bought, "_deleted": True})
+    world.put("silver.members", member("m", "97"))
+    assert world.build(*ORDERS) == []
+    assert dangling(world, "gold.fct_orders") == dangling(world, "gold.fct_inventory") == []
+    assert held(world, "gold.dim_product", "stock_code") == {"10001", "10002", "unknown"}
+    assert held(world, "gold.dim_product", "category") == {None}
+    assert held(world, "gold.dim_geography", "country") == {"Malta", "unknown"}
+    incremental = world.content(*ORDERS)
+    assert world.build(*ORDERS, full_refresh=True) == []
+    assert world.content(*ORDERS) == incremental

@@ -57,14 +57,15 @@ tiers as (
     inner join touched as t on m.customer_id = t.customer_id
 ),
 
--- Known from the order database, the rewards programme or an invoice.
+-- Known from the order database, the rewards programme or an invoice, be it one that was withdrawn:
+-- what has pointed at a member must go on finding it.
 known as (
     select customer_id from changes
     union
     select customer_id from tiers
     union
     select l.customer_id
-    from {{ ref('stg_invoice_lines') }} as l
+    from {{ source('silver', 'invoice_lines') }} as l
     inner join touched as t on l.customer_id = t.customer_id
     union
     select 'unknown' as customer_id

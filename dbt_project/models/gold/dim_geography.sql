@@ -13,10 +13,11 @@ with touched as (
     select 'unknown' as country
 ),
 
--- A country that the order database does not know is a member of no region.
+-- A country that the order database does not know is a member of no region, also when its invoices
+-- were withdrawn: what has pointed at a member must go on finding it.
 inferred as (
     select distinct l.country
-    from {{ ref('stg_invoice_lines') }} as l
+    from {{ source('silver', 'invoice_lines') }} as l
     inner join touched as t on l.country = t.country
     where not exists (
         select 1 from {{ source('silver', 'region_changes') }} as c where c.country = l.country

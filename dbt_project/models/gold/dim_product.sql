@@ -1,5 +1,7 @@
 {{ config(unique_key=['product_key']) }}
 
+-- What was sold or listed stays a member, without what nobody says of it any more: what has pointed
+-- at it must go on finding it.
 with touched as (
     select stock_code
     from {{ source('silver', 'invoice_lines') }}
@@ -32,7 +34,7 @@ select
     p.category,
     p.list_price,
     p.cost,
-    d.stock_code is null and p.sku is null and t.stock_code <> 'unknown' as _deleted
+    false as _deleted
 from touched as t
 left join described as d on t.stock_code = d.stock_code
 left join {{ ref('stg_products') }} as p on t.stock_code = p.sku

@@ -21,6 +21,15 @@ with touched as (
     inner join {{ ref('dim_store') }} as s
         on o.store_id = s.store_id and o.placed_at >= s.valid_from and o.placed_at < s.valid_to
     where s._seq > {{ since('gold.dim_store') }}
+    {%- if is_incremental() %}
+    union
+    -- A membership that went to another customer may have been all that was known of this one.
+    select f.order_id
+    from {{ this }} as f
+    where not exists (
+        select 1 from {{ ref('dim_customer') }} as c where c.customer_key = f.customer_key
+    )
+    {%- endif %}
 ),
 
 totals as (
