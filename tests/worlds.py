@@ -1,5 +1,6 @@
 """Worlds that tests make up in this process, without Dagster around them."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from aquifer.runtime import Runtime
 from assets import snapshots, tables
 from resources.engine import EngineResource
 from resources.lake import LakeResource
+from resources.order_database import OutboxEventLog, connect, create_tables
 
 LAYERS = ("bronze", "silver", "gold")
 SILVER = {table.name: table for table in tables.silver}
@@ -70,6 +72,29 @@ class World:
             )
             for name in names or AUTOMATED
         }
+
+
+class Orders(World):
+    """A world with the order database."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.log = OutboxEventLog(folder / "orders.db")
+        with closing(connect(self.log.path)) as connection:
+            create_tables(connection)
+
+    def write(self, *statements: str) -> None:
+        """Change the database, each time a second later in its time."""
+        with closing(connect(self.log.path)) as connection:
+            for statement in statements:
+                connection.execute("update clock set ts_us = ts_us + 1000000")
+                connection.execute(statement)
+
+    def take_in(self, *names: str) -> None:
+        """Take what is new into silver tables."""
+        for name in names:
+            SILVER[name].reads.advance(self.lake, self.log)
+            assert SILVER[name].advance(self.runtime).accounted
 
 
 class MadeUp(World):

@@ -16,7 +16,13 @@ class OrderLine(Contract):
     unit_price: Money = Field(ge=0)
 
     class Config:
-        metadata = table(owner="team:orders", grain="a line of an order", fresh_within=hours(26))
+        metadata = table(
+            owner="team:orders",
+            grain="a line of an order",
+            fresh_within=hours(26),
+            # What an amount of money can hold: see `Money`.
+            rules={"amount_is_money": "quantity * unit_price < 100000000000000"},
+        )
 
 
 order_lines = mirror("order_lines", OrderLine, reads=bronze_order_lines)

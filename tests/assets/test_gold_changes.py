@@ -220,3 +220,14 @@ def test_members_that_the_sources_drop_are_there_for_the_facts_that_point_at_the
     incremental = world.content(*ORDERS)
     assert world.build(*ORDERS, full_refresh=True) == []
     assert world.content(*ORDERS) == incremental
+
+
+def test_an_order_whose_amount_no_table_holds_fails_and_one_without_lines_is_worth_nothing(world):
+    most = {"order_id": "W1", "line_no": 1, "sku": "10001", "quantity": 10**10}
+    most |= {"unit_price": Decimal("9999.9999")}
+    world.put("silver.orders", order("W1", "99"), order("W2", "99"))
+    world.put("silver.order_lines", *({**most, "order_line_id": n} for n in ("a", "b")))
+    (failed,) = world.build(*ORDERS)
+    assert failed.startswith("fct_orders_contract:")
+    amounts = {row["order_id"]: row["gross_amount"] for row in world.rows("gold.fct_orders")}
+    assert amounts == {"W1": None, "W2": 0}

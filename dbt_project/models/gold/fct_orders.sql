@@ -37,7 +37,7 @@ totals as (
         l.order_id,
         count(*) as lines,
         sum(l.quantity) as quantity,
-        sum(cast(l.quantity * l.unit_price as decimal(18, 4))) as gross_amount
+        sum(l.quantity * l.unit_price) as gross_amount
     from {{ ref('stg_order_lines') }} as l
     inner join touched as t on l.order_id = t.order_id
     group by l.order_id
@@ -59,7 +59,8 @@ select
     {{ hours_between('o.shipped_at', 'o.delivered_at') }} as hours_to_deliver,
     coalesce(n.lines, 0) as lines,
     coalesce(n.quantity, 0) as quantity,
-    cast(coalesce(n.gross_amount, 0) as decimal(18, 4)) as gross_amount,
+    -- An amount that overflows stays null, which the contract does not let pass for nothing.
+    try_cast(case when n.order_id is null then 0 else n.gross_amount end as decimal(18, 4)) as gross_amount,
     o._deleted
 from {{ source('silver', 'orders') }} as o
 inner join touched as t on o.order_id = t.order_id

@@ -1,0 +1,27 @@
+"""What the order database says, in silver: refused with its reason, or there to be queried."""
+
+import pytest
+from worlds import Orders
+
+
+@pytest.fixture
+def orders(tmp_path) -> Orders:
+    return Orders(tmp_path)
+
+
+def refused(orders: Orders, name: str) -> list[set[str]]:
+    return [set(row["reasons"]) for row in orders.rows(f"{name}_quarantine")]
+
+
+def test_an_order_line_whose_amount_no_table_holds_is_refused(orders):
+    orders.write(
+        "insert into order_lines values ('most', 'W1', '1', '10001', '10000000000', '9999.9999')",
+        "insert into order_lines values ('more', 'W1', '2', '10001', '10000000000', '10000')",
+        "insert into order_lines values ('unread', 'W1', '2', '10001', 'six', '10000')",
+    )
+    orders.take_in("silver.order_lines")
+    assert [row["order_line_id"] for row in orders.rows("silver.order_lines")] == ["most"]
+    assert sorted(map(sorted, refused(orders, "silver.order_lines"))) == [
+        ["amount_is_money"],
+        ["quantity_not_null", "quantity_unreadable"],
+    ]
