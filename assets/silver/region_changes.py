@@ -3,12 +3,13 @@
 from aquifer.contract import Contract, Key, Timestamp, hours, table
 from aquifer.silver import silver
 from assets.bronze.regions import regions as bronze_regions
+from assets.silver.reserved import RESERVED
 
 
 class RegionChange(Contract):
     """One row a country and instant of change; of several at one instant, the last."""
 
-    country: str = Key()
+    country: str = Key(notin=RESERVED)
     changed_at: Timestamp = Key()
     region: str | None
     is_deleted: bool

@@ -3,12 +3,13 @@
 from aquifer.contract import Contract, Key, hours, table
 from aquifer.silver import mirror
 from assets.bronze.regions import regions as bronze_regions
+from assets.silver.reserved import RESERVED
 
 
 class Region(Contract):
     """One row a country."""
 
-    country: str = Key()
+    country: str = Key(notin=RESERVED)
     region: str
 
     class Config:

@@ -3,14 +3,15 @@
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, table
 from aquifer.silver import mirror
 from assets.bronze.stock_movements import stock_movements as bronze_stock_movements
+from assets.silver.reserved import RESERVED
 
 
 class StockMovement(Contract):
     """One row a movement."""
 
     movement_id: str = Key()
-    store_id: str
-    sku: str
+    store_id: str = Field(notin=RESERVED)
+    sku: str = Field(notin=RESERVED)
     quantity: int = Field(ne=0, description="pieces; negative when they leave")
     kind: str = Field(isin=["receipt", "shipment", "adjustment"])
     moved_at: Timestamp

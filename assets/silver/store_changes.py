@@ -3,12 +3,13 @@
 from aquifer.contract import Contract, Date, Key, Timestamp, hours, table
 from aquifer.silver import silver
 from assets.bronze.stores import stores as bronze_stores
+from assets.silver.reserved import RESERVED
 
 
 class StoreChange(Contract):
     """One row a store and instant of change; of several at one instant, the last."""
 
-    store_id: str = Key()
+    store_id: str = Key(notin=RESERVED)
     changed_at: Timestamp = Key()
     name: str | None
     city: str | None

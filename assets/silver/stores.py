@@ -3,12 +3,13 @@
 from aquifer.contract import Contract, Date, Key, hours, table
 from aquifer.silver import mirror
 from assets.bronze.stores import stores as bronze_stores
+from assets.silver.reserved import RESERVED
 
 
 class Store(Contract):
     """One row a store."""
 
-    store_id: str = Key()
+    store_id: str = Key(notin=RESERVED)
     name: str
     city: str
     country: str

@@ -41,6 +41,15 @@
     )
 {% endmacro %}
 
+{#- The columns of the only state of a member of which nothing is known, but what is given. -#}
+{% macro blank_state(attributes, given={}) -%}
+    {%- for column in attributes %}
+    cast({{ given.get(column, 'null') }} as string) as {{ column }},
+    {%- endfor %}
+    false as is_deleted,
+    timestamp'1900-01-01 00:00:00' as at
+{%- endmacro %}
+
 {#- The rows to merge: the versions, and what stood of the touched keys and has no place any more. -#}
 {% macro with_vanished(versions, natural_key, surrogate_key, attributes, touched) %}
     {%- set columns = [surrogate_key, natural_key] + attributes

@@ -3,6 +3,14 @@
 import pytest
 from worlds import Orders
 
+RESERVED = {
+    "silver.regions": {"country_notin"},
+    "silver.region_changes": {"country_notin"},
+    "silver.stores": {"store_id_notin"},
+    "silver.store_changes": {"store_id_notin"},
+    "silver.stock_movements": {"store_id_notin", "sku_notin"},
+}
+
 
 @pytest.fixture
 def orders(tmp_path) -> Orders:
@@ -11,6 +19,19 @@ def orders(tmp_path) -> Orders:
 
 def refused(orders: Orders, name: str) -> list[set[str]]:
     return [set(row["reasons"]) for row in orders.rows(f"{name}_quarantine")]
+
+
+def test_keys_of_the_members_that_stand_for_the_unknown_are_refused(orders):
+    orders.write(
+        "insert into regions values ('unknown', 'North')",
+        "insert into stores values ('unknown', 'S', 'Leeds', 'UK', '2010-01-01')",
+        "insert into stock_movements values "
+        "('m', 'unknown', 'unknown', '5', 'receipt', '2010-12-01 09:00:00')",
+    )
+    orders.take_in(*RESERVED)
+    assert {name: refused(orders, name) for name in RESERVED} == {
+        name: [reasons] for name, reasons in RESERVED.items()
+    }
 
 
 def test_an_order_line_whose_amount_no_table_holds_is_refused(orders):

@@ -16,12 +16,14 @@ with touched as (
 -- A country that the order database does not know is a member of no region, also when its invoices
 -- were withdrawn: what has pointed at a member must go on finding it.
 inferred as (
-    select distinct l.country
+    select l.country
     from {{ source('silver', 'invoice_lines') }} as l
     inner join touched as t on l.country = t.country
     where not exists (
         select 1 from {{ source('silver', 'region_changes') }} as c where c.country = l.country
     )
+    union
+    select 'unknown' as country
 ),
 
 states as (
@@ -39,16 +41,8 @@ states as (
     union all
     select
         country,
-        cast(null as string) as region,
-        false as is_deleted,
-        timestamp'1900-01-01 00:00:00' as at
+        {{ blank_state(attributes) }}
     from inferred
-    union all
-    select
-        'unknown' as country,
-        cast(null as string) as region,
-        false as is_deleted,
-        timestamp'1900-01-01 00:00:00' as at
 ),
 
 versions as (

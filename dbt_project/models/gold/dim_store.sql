@@ -26,11 +26,7 @@ states as (
     union all
     select
         'unknown' as store_id,
-        'Unknown' as name,
-        cast(null as string) as city,
-        cast(null as string) as country,
-        false as is_deleted,
-        timestamp'1900-01-01 00:00:00' as at
+        {{ blank_state(attributes, {'name': "'Unknown'"}) }}
 ),
 
 versions as (
