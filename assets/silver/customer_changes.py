@@ -1,6 +1,7 @@
 """Customer changes: every state that a customer has had, the source of `dim_customer`."""
 
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
+from aquifer.merge import History
 from aquifer.silver import silver
 from assets.bronze.customers import customers as bronze_customers
 from assets.silver.customer_number import customer_number
@@ -22,7 +23,7 @@ class CustomerChange(Contract):
         )
 
 
-@silver(CustomerChange, reads=bronze_customers)
+@silver(CustomerChange, reads=bronze_customers, policy=History())
 def customer_changes() -> str:
     return f"""
         select *,

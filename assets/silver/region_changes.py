@@ -1,6 +1,7 @@
 """Region changes: every region that a country has belonged to, the source of `dim_geography`."""
 
 from aquifer.contract import Contract, Key, Timestamp, hours, table
+from aquifer.merge import History
 from aquifer.silver import silver
 from assets.bronze.regions import regions as bronze_regions
 from assets.silver.reserved import RESERVED
@@ -20,7 +21,7 @@ class RegionChange(Contract):
         )
 
 
-@silver(RegionChange, reads=bronze_regions)
+@silver(RegionChange, reads=bronze_regions, policy=History())
 def region_changes() -> str:
     return """
         select *,

@@ -1,6 +1,7 @@
 """Store changes: every state that a store has had, the source of `dim_store`."""
 
 from aquifer.contract import Contract, Date, Key, Timestamp, hours, table
+from aquifer.merge import History
 from aquifer.silver import silver
 from assets.bronze.stores import stores as bronze_stores
 from assets.silver.reserved import RESERVED
@@ -23,7 +24,7 @@ class StoreChange(Contract):
         )
 
 
-@silver(StoreChange, reads=bronze_stores)
+@silver(StoreChange, reads=bronze_stores, policy=History())
 def store_changes() -> str:
     return """
         select *,

@@ -90,6 +90,8 @@ class Latest(MergePolicy):
     """
 
     ordered = True
+    deleted: ClassVar[str] = "_op = 'd'"
+    """SQL that tells the rows after which the key is no more."""
     technical = pa.schema(
         [pa.field("_changed_at", pa.timestamp("us", "UTC")), pa.field("_order", pa.int64())]
     )
@@ -97,7 +99,7 @@ class Latest(MergePolicy):
     def prepare(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
         columns = ", ".join(
             [
-                f"_changed_at, _order, _op = 'd' as {DELETED}, _state is null as _bare",
+                f"_changed_at, _order, {self.deleted} as {DELETED}, _state is null as _bare",
                 *_month_column(target),
             ]
         )
@@ -133,6 +135,13 @@ class Latest(MergePolicy):
             f"when not matched then insert ({_names(inserted)}, {SEQUENCE}) "
             f"values ({_names(inserted, 's.')}, {batch.seq})"
         )
+
+
+@dataclass(frozen=True)
+class History(Latest):
+    """What was, for good: the key holds an instant, and a delete is a state like any other."""
+
+    deleted = "false"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import pytest
 from worlds import Orders
 
+from aquifer.query import Queries
+
 RESERVED = {
     "silver.regions": {"country_notin"},
     "silver.region_changes": {"country_notin"},
@@ -10,6 +12,7 @@ RESERVED = {
     "silver.store_changes": {"store_id_notin"},
     "silver.stock_movements": {"store_id_notin", "sku_notin"},
 }
+HISTORIES = ["silver.customer_changes", "silver.region_changes", "silver.store_changes"]
 
 
 @pytest.fixture
@@ -46,3 +49,19 @@ def test_an_order_line_whose_amount_no_table_holds_is_refused(orders):
         ["amount_is_money"],
         ["quantity_not_null", "quantity_unreadable"],
     ]
+
+
+def test_a_delete_is_a_row_of_the_history_that_a_query_finds(orders):
+    orders.write(
+        "insert into customers values ('17850', 'Ada', 'a@b.org', '1', 'Street', 'Leeds', 'UK')",
+        "insert into regions values ('EIRE', 'Isles')",
+        "insert into stores values ('S01', 'First', 'Leeds', 'UK', '2010-01-01')",
+        "delete from customers",
+        "delete from regions",
+        "delete from stores",
+    )
+    orders.take_in(*HISTORIES)
+    queries = Queries(orders.lake)
+    for name in HISTORIES:
+        found = queries.run(f"select is_deleted from {name} order by changed_at")
+        assert found["is_deleted"].to_pylist() == [False, True], name
