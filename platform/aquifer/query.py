@@ -4,8 +4,9 @@ Belongs here: reading with SQL. Does not: writing, which only assets do.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from itertools import count
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,17 +47,23 @@ class Queries:
     def run(self, sql: str) -> pa.Table:
         """The result of one SQL statement over `<layer>.<table>` names.
 
-        `<layer>.<table> version as of <n>` is the table as a past version left it.
+        `<layer>.<table> version as of <n>` is the table as a past version left it. Columns of one
+        name are numbered apart: `n`, `n_1`.
 
         Raises:
             QueryError: a table or version does not exist, or the SQL is wrong.
         """
         sql = _TABLE.sub(self._view, sql)
         try:
-            result: pa.Table = self._connection.sql(sql).to_arrow_table()
+            relation = self._connection.sql(sql)
+            result: pa.Table | None = None if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
             raise QueryError(str(error).splitlines()[0]) from error
-        return result
+        if result is None:
+            raise QueryError(
+                "the statement is empty; write one like 'select * from gold.dim_date limit 5'"
+            )
+        return result.rename_columns(_apart(result.column_names))
 
     def _view(self, match: re.Match[str]) -> str:
         """What stands for a part of the query: of a table, the view that shows it."""
@@ -129,6 +136,15 @@ class Queries:
         source = f"{name.replace('.', '_')}_{delta.version()}"
         self._connection.register(source, delta.to_pyarrow_dataset())
         return source
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    apart: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{n}" for n in count(1))
+        free = (other for other in numbered if other not in names and other not in apart)
+        apart.append(next(free) if name in apart else name)
+    return apart
 
 
 def plain(row: Mapping[str, Any], decimal: Callable[[Decimal], Any]) -> dict[str, Any]:

@@ -103,6 +103,13 @@ def test_query_answers_in_json(home):
     assert {row["line_type"] for row in rows} == {"sale", "return"}
 
 
+def test_query_prints_every_column_of_one_name(tmp_path):
+    sql = "select 1 as a, 2 as a"
+    done = {f: aquifer("query", sql, "--format", f, home=tmp_path).stdout for f in ("csv", "json")}
+    assert done["csv"].splitlines() == ["a,a_1", "1,2"]
+    assert json.loads(done["json"]) == [{"a": 1, "a_1": 2}]
+
+
 def test_instants_are_utc_under_any_time_zone_of_the_host(home):
     sql = "select min(sold_at) as first, hour(min(sold_at)) as hour from gold.fct_sales"
     answers = {
@@ -117,6 +124,7 @@ def test_instants_are_utc_under_any_time_zone_of_the_host(home):
     [
         (["query", "select * from gold.nothing"], {}, "there is no table gold.nothing"),
         (["query", "selekt 1"], {}, "syntax error"),
+        (["query", ""], {}, "the statement is empty"),
         (["query", "select 1"], {"AQUIFER_ENV": "moon"}, "use one of local, cluster, azure"),
         (["query", "select 1"], {"AQUIFER_ENV": "cluster"}, "needs AQUIFER_LAKE"),
         (["query", "select 1"], {"AQUIFER_ENGINE": "spark://x"}, "use sail:// or sc://host:port"),
