@@ -7,7 +7,9 @@ from aquifer.contract import Contract, Field, hours, pii, table
 class ChangeEvent(Contract):
     """One change of one row, as a Debezium envelope (`op`, `before`, `after`, `source`)."""
 
-    key: str | None = Field(description="primary key of the row that changed")
+    key: str | None = Field(
+        description="primary key of the row that changed", metadata=pii("customer")
+    )
     value: str | None = Field(description="the envelope, as JSON", metadata=pii("record"))
 
     class Config:

@@ -7,7 +7,7 @@ from aquifer.contract import Contract, Field, hours, pii, table
 class MemberExtracted(Contract):
     """One state of a member, as extracted; a delete holds the key alone."""
 
-    member_id: str | None = Field(description="key")
+    member_id: str | None = Field(description="key", metadata=pii("customer"))
     customer_id: str | None = Field(description="customer number", metadata=pii("customer"))
     status: str | None = Field(description="active or closed")
     joined_on: str | None = Field(description="day of joining")

@@ -1,14 +1,14 @@
 """Entries of the points ledger, as extracted."""
 
 from aquifer.bronze_extracts import ExtractTable
-from aquifer.contract import Contract, Field, hours, table
+from aquifer.contract import Contract, Field, hours, pii, table
 
 
 class PointsEntryExtracted(Contract):
     """One ledger entry, as extracted; a delete holds the key alone."""
 
     entry_id: str | None = Field(description="key")
-    member_id: str | None = Field(description="member")
+    member_id: str | None = Field(description="member", metadata=pii("customer"))
     points: str | None = Field(description="points, signed")
     reason: str | None = Field(description="what they are for")
     earned_at: str | None = Field(description="instant of the entry")

@@ -1,14 +1,14 @@
 """Tier changes of the rewards programme, as extracted."""
 
 from aquifer.bronze_extracts import ExtractTable
-from aquifer.contract import Contract, Field, hours, table
+from aquifer.contract import Contract, Field, hours, pii, table
 
 
 class TierChangeExtracted(Contract):
     """One tier change, as extracted; a delete holds the key alone."""
 
-    tier_change_id: str | None = Field(description="key")
-    member_id: str | None = Field(description="member")
+    tier_change_id: str | None = Field(description="key", metadata=pii("customer"))
+    member_id: str | None = Field(description="member", metadata=pii("customer"))
     tier: str | None = Field(description="tier from then on")
     changed_at: str | None = Field(description="instant of the change")
     recorded_at: str | None = Field(description="when the database recorded the row; the watermark")

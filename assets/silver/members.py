@@ -9,7 +9,7 @@ from assets.silver.customer_number import customer_number
 class Member(Contract):
     """One row a member."""
 
-    member_id: str = Key()
+    member_id: str = Key(metadata=pii("customer"))
     customer_id: str = Field(str_matches=r"^[0-9]+$", metadata=pii("customer"))
     status: str = Field(isin=["active", "closed"])
     joined_on: Date

@@ -1,6 +1,6 @@
 """Points ledger: points earned and reversed."""
 
-from aquifer.contract import Contract, Key, Timestamp, hours, table
+from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
 from aquifer.silver import mirror
 from assets.bronze.points_ledger import points_ledger as bronze_points_ledger
 
@@ -9,7 +9,7 @@ class PointsEntry(Contract):
     """One row an entry."""
 
     entry_id: str = Key()
-    member_id: str
+    member_id: str = Field(metadata=pii("customer"))
     points: int
     reason: str
     earned_at: Timestamp

@@ -1,6 +1,6 @@
 """Tier history: the tier of a member from an instant on, the source of the customer's tier."""
 
-from aquifer.contract import Contract, Field, Key, Timestamp, hours, table
+from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
 from aquifer.silver import silver
 from assets.bronze.tier_history import tier_history as bronze_tier_history
 
@@ -8,8 +8,8 @@ from assets.bronze.tier_history import tier_history as bronze_tier_history
 class TierChange(Contract):
     """One row a tier change."""
 
-    tier_change_id: str = Key()
-    member_id: str
+    tier_change_id: str = Key(metadata=pii("customer"))
+    member_id: str = Field(metadata=pii("customer"))
     tier: str = Field(isin=["bronze", "silver", "gold", "platinum"])
     changed_at: Timestamp
     deleted_at: Timestamp | None = Field(description="instant from which the row counts as absent")

@@ -7,6 +7,7 @@ import sys
 import pytest
 from dagster import AssetKey, AssetSpec
 
+from aquifer.contract import contract_fields
 from assets.definitions import defs
 from assets.tables import contracts
 
@@ -59,6 +60,18 @@ GOLD = {
     *("fct_orders", "fct_inventory", "daily_sales", "hourly_metrics", "customer_360"),
     "product_performance",
 }
+
+
+def test_what_names_a_customer_is_marked_personal_in_every_table():
+    # Keys of members and of their tiers are made from the customer's number.
+    named = {"key", "CustomerID", "customer_id", "member_id", "tier_change_id"}
+    unmarked = {
+        f"{name}.{field.name}"
+        for name, contract in contracts().items()
+        for field in contract_fields(contract)
+        if field.name in named and field.mask != "customer"
+    }
+    assert unmarked == set()
 
 
 def test_everything_declared_is_on():
