@@ -50,7 +50,6 @@ __all__ = [
     "pii",
     "references",
     "schema_of",
-    "spark_ddl",
     "table",
     "table_metadata",
 ]
@@ -184,11 +183,6 @@ def describe(contract: type[Contract]) -> str:
     """What the table is, as Markdown: the contract's docstring and grain."""
     text = inspect.cleandoc(contract.__doc__ or "")
     return f"{text}\n\nGrain: {table_metadata(contract).grain}."
-
-
-def spark_ddl(contract: type[Contract]) -> str:
-    """The columns as Spark SQL DDL."""
-    return ", ".join(f"`{field.name}` {field.spark_type}" for field in contract_fields(contract))
 
 
 def arrow_schema(contract: type[Contract]) -> pa.Schema:

@@ -41,7 +41,6 @@ class TableMetadata:
         owner: `team:<name>` or an e-mail address.
         grain: what one row is.
         fresh_within: the longest time that the table may go without a materialisation.
-        tags: tags of the asset.
         partition_by: the Timestamp or Date column by whose month the table is partitioned.
         cluster_by: columns that queries filter on; maintenance sorts the files by them.
         rules: predicates over several columns, by name; Spark SQL that is not false for good rows.
@@ -52,7 +51,6 @@ class TableMetadata:
     owner: str
     grain: str
     fresh_within: timedelta
-    tags: Mapping[str, str] = field(default_factory=dict)
     partition_by: str | None = None
     cluster_by: tuple[str, ...] = ()
     rules: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +63,6 @@ def table(
     owner: str = "",
     grain: str = "",
     fresh_within: timedelta = timedelta(0),
-    tags: Mapping[str, str] | None = None,
     partition_by: str | None = None,
     cluster_by: Iterable[str] = (),
     rules: Mapping[str, str] | None = None,
@@ -81,7 +78,6 @@ def table(
             owner,
             grain,
             fresh_within,
-            dict(tags or {}),
             partition_by,
             tuple(cluster_by),
             dict(rules or {}),

@@ -7,7 +7,7 @@ from sqlglot.lineage import lineage
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import build_scope
 
-DIALECT = "spark"
+from aquifer.lineage import DIALECT
 
 Columns = Mapping[str, Mapping[str, str]]
 """The columns of each upstream table (`silver.orders`), with their types."""

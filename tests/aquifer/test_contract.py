@@ -26,7 +26,6 @@ from aquifer.contract import (
     keys,
     pii,
     references,
-    spark_ddl,
     table,
     table_metadata,
 )
@@ -61,7 +60,6 @@ class InvoiceLine(Contract):
             owner="team:sales",
             grain="a line of an invoice",
             fresh_within=hours(26),
-            tags={"domain": "sales"},
             partition_by="invoiced_at",
             cluster_by=["kind", "customer_id"],
         )
@@ -114,15 +112,8 @@ def test_table_metadata_and_description_come_from_the_contract() -> None:
     assert (metadata.owner, metadata.fresh_within) == ("team:sales", timedelta(hours=26))
     assert metadata.cluster_by == ("kind", "customer_id")
     assert (metadata.partition_by, metadata.quarantine_share) == ("invoiced_at", 0.02)
-    assert metadata.tags == {"domain": "sales"}
     assert days(2) == hours(48)
     assert describe(InvoiceLine) == "One row a line\nof an invoice.\n\nGrain: a line of an invoice."
-
-
-def test_the_spark_schema_names_every_column() -> None:
-    ddl = spark_ddl(InvoiceLine)
-    assert ddl.startswith("`line_id` string, `invoice_no` string, `quantity` bigint, ")
-    assert ddl.endswith("`customer_id` string, `class` string")
 
 
 def test_a_row_fits_the_arrow_schema_and_pandera_takes_it() -> None:
