@@ -5,7 +5,7 @@ model) and when it runs (`jobs`).
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import pyarrow.compute as pc
@@ -13,6 +13,7 @@ from dagster import RunRequest
 
 from aquifer.gold import INTERVAL_SEQUENCE
 from aquifer.lake import NOTHING, SEQUENCE, Lake
+from aquifer.merge import DELETED
 
 FIRST_DAY = date(2010, 12, 1)
 """The first day of which a stock snapshot is kept."""
@@ -62,19 +63,34 @@ def request(first: date, last: date) -> RunRequest:
 
 
 def _until_last(lake: Lake, touched: list[date]) -> tuple[date, date] | None:
-    if not touched or not lake.exists(MOVEMENTS):
+    lasts = [*_last_movement(lake), *_last_held(lake)]
+    if not touched or not lasts:
         return None
-    last: datetime | None = pc.max(lake.read(MOVEMENTS, ["moved_at"])["moved_at"]).as_py()
     first = max(min(touched), FIRST_DAY)
-    return (first, max(last.date(), first)) if last else None
+    return first, max(*lasts, first)
+
+
+def _last_movement(lake: Lake) -> Iterator[date]:
+    if lake.exists(MOVEMENTS):
+        moved = lake.read(MOVEMENTS, ["moved_at"], [(DELETED, "=", False)])
+        if len(moved):
+            yield pc.max(moved["moved_at"]).as_py().date()
+
+
+def _last_held(lake: Lake) -> Iterator[date]:
+    """The last day that there is a snapshot of: its movement may have been moved to before."""
+    if lake.exists(SNAPSHOT):
+        days = [partition["day"] for partition in lake.table(SNAPSHOT).partitions()]
+        yield from (date.fromisoformat(day) for day in sorted(days)[-1:])
 
 
 def _moved(lake: Lake) -> Iterator[date]:
-    """A movement changes its day and all days after."""
+    """A movement changes its day, or the earliest that it has been on, and all days after."""
     since = lake.progress(SNAPSHOT, MOVEMENTS)
-    moved = lake.read(MOVEMENTS, ["moved_at"], [(SEQUENCE, ">", since)])
+    columns = ["_earliest_moved_at", "moved_at"]
+    moved = lake.read(MOVEMENTS, columns, [(SEQUENCE, ">", since)])
     if len(moved):
-        yield pc.min(moved["moved_at"]).as_py().date()
+        yield pc.min(pc.coalesce(*moved.columns)).as_py().date()
 
 
 def _versioned(lake: Lake) -> Iterator[date]:

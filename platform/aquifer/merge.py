@@ -55,8 +55,10 @@ class Target:
 class MergePolicy(ABC):
     """How rows become the state of a table."""
 
-    technical: pa.Schema
-    """Columns of the silver table beside the contract's, `_deleted`, `_month` and `_seq`."""
+    @property
+    @abstractmethod
+    def technical(self) -> pa.Schema:
+        """Columns of the silver table beside the contract's, `_deleted`, `_month` and `_seq`."""
 
     ordered: ClassVar[bool]
     """Whether rows are states of which the latest counts."""
@@ -87,19 +89,39 @@ class Latest(MergePolicy):
     """The latest state of a key, by the source's time and then its order; never by arrival.
 
     A delete keeps the row's last values, marked `_deleted`; it need not carry more than the key.
+
+    Args:
+        earliest: a timestamp column of which `_earliest_<column>` keeps the lowest value that the
+            row has had, for who is downstream and holds what followed from it.
     """
+
+    earliest: str | None = None
 
     ordered = True
     deleted: ClassVar[str] = "_op = 'd'"
     """SQL that tells the rows after which the key is no more."""
-    technical = pa.schema(
-        [pa.field("_changed_at", pa.timestamp("us", "UTC")), pa.field("_order", pa.int64())]
-    )
+
+    @property
+    def technical(self) -> pa.Schema:
+        instant = pa.timestamp("us", "UTC")
+        return pa.schema(
+            [
+                pa.field("_changed_at", instant),
+                pa.field("_order", pa.int64()),
+                *(pa.field(name, instant) for name in self._lowest),
+            ]
+        )
+
+    @property
+    def _lowest(self) -> dict[str, str]:
+        """The column that keeps the lowest value, if one does, and the column of the values."""
+        return {f"_earliest_{self.earliest}": self.earliest} if self.earliest else {}
 
     def prepare(self, runtime: Runtime, target: Target, batch: StagedBatch) -> str:
         columns = ", ".join(
             [
                 f"_changed_at, _order, {self.deleted} as {DELETED}, _state is null as _bare",
+                *(f"`{column}` as {name}" for name, column in self._lowest.items()),
                 *_month_column(target),
             ]
         )
@@ -124,10 +146,14 @@ class Latest(MergePolicy):
             "(s._changed_at = t._changed_at and s._order > t._order))"
         )
         technical = ["_changed_at", "_order", DELETED]
-        inserted = [*target.columns, *technical, *target.partition]
+        inserted = [*target.columns, *technical, *self._lowest, *target.partition]
         kept = [f"`{c}` = coalesce(s.`{c}`, t.`{c}`)" for c in target.columns]
         replaced = [f"`{c}` = s.`{c}`" for c in target.columns]
-        always = [*(f"{c} = s.{c}" for c in technical), f"{SEQUENCE} = {batch.seq}"]
+        always = [
+            *(f"{c} = s.{c}" for c in technical),
+            *(f"{c} = least(t.{c}, s.{c})" for c in self._lowest),
+            f"{SEQUENCE} = {batch.seq}",
+        ]
         return (
             f"when matched and {newer} and s._bare "
             f"then update set {', '.join([*kept, *always])} "

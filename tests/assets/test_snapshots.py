@@ -5,15 +5,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from worlds import MadeUp, instant
+from worlds import SILVER, MadeUp, Orders, World, instant
 
 from assets import snapshots
 
 SNAPSHOT = snapshots.SNAPSHOT
 
 
-class Stock(MadeUp):
-    """A made-up world with two stores, one product and their movements."""
+class Snapshots(World):
+    """A world in which snapshots are taken."""
 
     def build_dimensions(self) -> None:
         assert self.build(*snapshots.DIMENSIONS) == []
@@ -52,6 +52,20 @@ class Stock(MadeUp):
             if (row["day"], row["store_id"]) == (date.fromisoformat(day), store)
         )
         return city[held["store_key"]]
+
+
+class Stock(Snapshots, MadeUp):
+    """Made-up silver tables of stores, products and movements."""
+
+
+class Counted(Snapshots, Orders):
+    """Movements in the order database."""
+
+    def move(self, *statements: str) -> None:
+        """Change the movements in the database, and take each change in by itself."""
+        for statement in statements:
+            self.write(statement)
+            self.take_in(snapshots.MOVEMENTS)
 
 
 def moved(number: str, day: str, quantity: int, **other: Any) -> dict[str, Any]:
@@ -167,3 +181,46 @@ def test_nothing_is_out_of_date_before_there_are_dimensions_to_point_at(tmp_path
     stock = Stock(tmp_path)
     stock.put("silver.stock_movements", moved("a", "2010-12-02", 10))
     assert stock.touched() is None
+
+
+@pytest.fixture
+def counted(tmp_path) -> Counted:
+    counted = Counted(tmp_path)
+    for table in SILVER.values():
+        counted.lake.ensure(table.name, table.schema, table.target.partition)
+    counted.build_dimensions()
+    counted.move(
+        *(
+            f"insert into stock_movements values "
+            f"('{number}', 's1', '10001', '{quantity}', 'receipt', '2010-12-0{day} 09:00:00')"
+            for number, quantity, day in (("a", 1, 1), ("b", 5, 3), ("c", 7, 6))
+        )
+    )
+    counted.catch_up()
+    return counted
+
+
+def reschedule(number: str, day: int) -> str:
+    at = f"2010-12-0{day} 09:00:00"
+    return f"update stock_movements set moved_at = '{at}' where movement_id = '{number}'"
+
+
+def test_a_movement_that_is_moved_makes_the_days_from_where_it_was_out_of_date(counted):
+    # Between two snapshots it goes further back than it ends up, too.
+    counted.move(reschedule("b", 4), reschedule("b", 2), reschedule("b", 5))
+    assert counted.touched() == ("2010-12-02", "2010-12-06")
+    counted.catch_up()
+    assert list(counted.on_hand().values()) == [1, 1, 1, 1, 6, 13]
+
+
+def test_days_after_the_last_movement_have_no_snapshot(counted):
+    counted.move(reschedule("c", 4))
+    counted.catch_up()
+    assert max(counted.on_hand()) == "2010-12-04"
+    counted.move("delete from stock_movements where movement_id = 'c'")
+    counted.catch_up()
+    assert max(counted.on_hand()) == "2010-12-03"
+    counted.move("delete from stock_movements")
+    counted.snapshot(*counted.touched())
+    assert counted.on_hand() == {}
+    assert counted.touched() is None

@@ -2,7 +2,13 @@
 {%- set first_day = "date'" ~ var('first_day') ~ "'" %}
 {%- set last_day = "date'" ~ var('last_day') ~ "'" %}
 
-with moved as (
+with until as (
+    -- Of the days after the last movement there is no snapshot.
+    select least({{ last_day }}, max(cast(moved_at as date))) as last_day
+    from {{ ref('stg_stock_movements') }}
+),
+
+moved as (
     select
         store_id,
         sku as stock_code,
@@ -25,9 +31,10 @@ levels as (
         ) as on_hand,
         coalesce(
             date_sub(lead(moved_on) over (partition by store_id, stock_code order by moved_on), 1),
-            {{ last_day }}
+            until.last_day
         ) as holds_until
     from moved
+    cross join until
 ),
 
 snapshot as (
