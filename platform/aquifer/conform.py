@@ -29,13 +29,16 @@ BEGIN, END = "1900-01-01", "9999-12-31"
 RECORD = ("_raw", "_origin")
 """The row as it came, of which only the quarantine has need."""
 
-_INTEGER = r"^[+-]?[0-9]{1,18}([.]0*)?$"
-_MONEY = r"^[+-]?[0-9]{1,14}([.][0-9]{0,4}0*)?$"
-_REAL = r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$"
-_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-_TIMESTAMP = (
+# Written once, where the module is imported: what writes them has threads, and does not answer in a
+# process that was forked from the one that imported it.
+_INTEGER = portable(r"^[+-]?[0-9]{1,18}([.]0*)?$", whole=True)
+_MONEY = portable(r"^[+-]?[0-9]{1,14}([.][0-9]{0,4}0*)?$", whole=True)
+_REAL = portable(r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$", whole=True)
+_DATE = portable(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", whole=True)
+_TIMESTAMP = portable(
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?"
-    r"(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})?$",
+    whole=True,
 )
 
 
@@ -56,8 +59,7 @@ def timestamp(text: str) -> str:
 
 def _read(text: str, pattern: str, type_: str, cleaned: str | None = None) -> str:
     value = cleaned or f"trim({text})"
-    written = literal(portable(pattern, whole=True))
-    return f"case when trim({text}) rlike {written} then try_cast({value} as {type_}) end"
+    return f"case when trim({text}) rlike {literal(pattern)} then try_cast({value} as {type_}) end"
 
 
 def _reader(spark_type: str, text: str) -> str:
