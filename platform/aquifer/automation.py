@@ -30,6 +30,17 @@ def gone_stale() -> AutomationCondition:  # type: ignore[type-arg]
     return (due & allowed & ~AutomationCondition.in_progress()).with_label("gone stale")
 
 
+def never() -> AutomationCondition:  # type: ignore[type-arg]
+    """Holds never: for a check that is run with its table, and only with it.
+
+    Dagster names the checks of a silver table in each run that it asks for, since they cannot be
+    run apart, and then runs no check that it does not name: gold's would be left out. When a check
+    has a condition of its own, it adds all others of the tables.
+    """
+    missing = AutomationCondition.missing()
+    return (missing & ~missing).with_label("never by itself")
+
+
 def freshness(within: timedelta) -> FreshnessPolicy:
     """Fail after `within` without a materialisation, warn after four fifths of it."""
     return FreshnessPolicy.time_window(fail_window=within, warn_window=within * 4 / 5)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from dagster import (
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
+    RunRequest,
     SensorDefinition,
     build_sensor_context,
     evaluate_automation_conditions,
     materialize,
 )
+from dagster._core.definitions.automation_tick_evaluation_context import build_run_requests
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.test_utils import freeze_time
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -171,7 +173,7 @@ def lake(tmp_path) -> LakeResource:
         lake.record(dimension, {SEQUENCE: 1})
     (movements,) = (table for table in tables.silver if table.name == snapshots.MOVEMENTS)
     lake.ensure(movements.name, movements.schema)
-    row = {"store_id": "s", "sku": "10001", "quantity": 1, "kind": "receipt"}
+    row = {"store_id": "s", "sku": "10001", "quantity": 1, "kind": "receipt", "_deleted": False}
     rows = [
         {**row, "movement_id": str(day), "moved_at": datetime(2010, 12, day, 9, tzinfo=UTC)}
         for day in (2, 6)
@@ -233,6 +235,7 @@ class Automation:
         self.instance = instance
         self.now = NOON
         self._cursor = None
+        self.requests: Sequence[RunRequest] = []
         target = LoadableTargetOrigin(module_name="assets.definitions", attribute="defs")
         self._workspace = WorkspaceProcessContext(
             instance, InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(target))
@@ -259,6 +262,7 @@ class Automation:
                 defs, self.instance, AssetSelection.all(), self.now, self._cursor
             )
         self._cursor = result.cursor
+        self.requests = build_run_requests(result._requested_subsets, GRAPH, {}, False)
         return {table for table in TABLES if result.get_num_requested(key_of(table))}
 
     def materialized(self, names: Iterable[str], *, failed: str = "") -> None:
@@ -314,6 +318,14 @@ def test_a_new_bronze_materialisation_asks_for_exactly_what_is_made_from_it(auto
     assert automation.tick() == set()
     automation.materialized(asked)
     assert automation.tick() == set()
+
+
+def test_every_check_of_its_tables_is_run_with_them(automation):
+    automation.materialized(["bronze.members"])
+    asked = automation.tick()
+    (request,) = automation.requests
+    checks = GRAPH.get_check_keys_for_assets({key_of(table) for table in asked})
+    assert checks == set(request.asset_check_keys)
 
 
 def test_silver_waits_while_its_bronze_is_being_written(automation):
