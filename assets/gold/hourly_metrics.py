@@ -6,11 +6,11 @@ from aquifer.contract import Contract, Field, Key, Money, Timestamp, hours, tabl
 class HourlyMetrics(Contract):
     """One hour of a country. A basket is the net of an invoice, sales only."""
 
-    hour: Timestamp = Key()
-    country: str = Key()
-    invoices: int = Field(ge=0)
-    revenue: Money
-    mean_basket: Money | None = Field(ge=0)
+    hour: Timestamp = Key(description="beginning of the hour, UTC")
+    country: str = Key(description="country of the invoices")
+    invoices: int = Field(ge=0, description="invoices with a sale")
+    revenue: Money = Field(description="net of sale and return lines, GBP")
+    mean_basket: Money | None = Field(ge=0, description="mean basket, GBP")
     p95_basket: Money | None = Field(ge=0, description="exact, interpolated")
 
     class Config:

@@ -10,12 +10,16 @@ from assets.silver.customer_number import customer_number
 class CustomerChange(Contract):
     """One row a customer and instant of change; of several at one instant, the last."""
 
-    customer_id: str = Key(str_matches=r"^[0-9]+$", metadata=pii("customer"))
-    changed_at: Timestamp = Key()
-    name: str | None = Field(metadata=pii("name"))
-    city: str | None
-    country: str | None
-    is_deleted: bool
+    customer_id: str = Key(
+        str_matches=r"^[0-9]+$",
+        metadata=pii("customer"),
+        description="customer number, the one business key of a customer",
+    )
+    changed_at: Timestamp = Key(description="instant of the change, UTC")
+    name: str | None = Field(metadata=pii("name"), description="full name")
+    city: str | None = Field(description="city")
+    country: str | None = Field(description="country")
+    is_deleted: bool = Field(description="whether the source deleted the row at that instant")
 
     class Config:
         metadata = table(

@@ -12,13 +12,17 @@ from assets.silver.customer_number import customer_number
 class Customer(Contract):
     """One row a customer of the order database."""
 
-    customer_id: str = Key(str_matches=r"^[0-9]+$", metadata=pii("customer"))
-    name: str = Field(metadata=pii("name"))
-    email: str | None = Field(str_contains="@", metadata=pii("email"))
-    phone: str | None = Field(metadata=pii("phone"))
-    address: str | None = Field(metadata=pii("address"))
-    city: str | None
-    country: str
+    customer_id: str = Key(
+        str_matches=r"^[0-9]+$",
+        metadata=pii("customer"),
+        description="customer number, the one business key of a customer",
+    )
+    name: str = Field(metadata=pii("name"), description="full name")
+    email: str | None = Field(str_contains="@", metadata=pii("email"), description="e-mail address")
+    phone: str | None = Field(metadata=pii("phone"), description="telephone number")
+    address: str | None = Field(metadata=pii("address"), description="street and number")
+    city: str | None = Field(description="city")
+    country: str = Field(description="country")
 
     class Config:
         metadata = table(owner="team:orders", grain="a customer", fresh_within=hours(26))

@@ -8,8 +8,8 @@ from assets.bronze.exchange_rates import exchange_rates as bronze_exchange_rates
 class ExchangeRate(Contract):
     """One row a day and currency."""
 
-    rated_on: Date = Key()
-    currency: str = Key(str_matches=r"^[A-Z]{3}$")
+    rated_on: Date = Key(description="day of the rate")
+    currency: str = Key(str_matches=r"^[A-Z]{3}$", description="ISO 4217 code")
     rate: Money = Field(gt=0, description="units of the currency for one GBP")
 
     class Config:

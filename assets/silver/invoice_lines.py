@@ -25,11 +25,18 @@ class InvoiceLine(Contract):
     description: str | None = Field(description="text at the till; null where blank")
     quantity: int = Field(ne=0, description="pieces; negative when they come back")
     unit_price: Money = Field(description="GBP a piece, all places kept")
-    customer_id: str | None = Field(str_matches=r"^[0-9]+$", metadata=pii("customer"))
-    country: str = Field(str_length={"min_value": 1})
+    customer_id: str | None = Field(
+        str_matches=r"^[0-9]+$",
+        metadata=pii("customer"),
+        description="customer number; null where blank",
+    )
+    country: str = Field(str_length={"min_value": 1}, description="country of the invoice")
     invoiced_at: Timestamp = Field(description="instant of the invoice, UTC")
     net_amount: Money = Field(description="quantity x unit_price, GBP")
-    line_type: str = Field(isin=LINE_TYPES)
+    line_type: str = Field(
+        isin=LINE_TYPES,
+        description="the first that holds: adjustment, service, return, write_off, free, sale",
+    )
 
     class Config:
         metadata = table(

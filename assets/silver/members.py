@@ -9,10 +9,14 @@ from assets.silver.customer_number import customer_number
 class Member(Contract):
     """One row a member."""
 
-    member_id: str = Key(metadata=pii("customer"))
-    customer_id: str = Field(str_matches=r"^[0-9]+$", metadata=pii("customer"))
-    status: str = Field(isin=["active", "closed"])
-    joined_on: Date
+    member_id: str = Key(metadata=pii("customer"), description="number in the rewards programme")
+    customer_id: str = Field(
+        str_matches=r"^[0-9]+$",
+        metadata=pii("customer"),
+        description="customer number, the one business key of a customer",
+    )
+    status: str = Field(isin=["active", "closed"], description="active or closed")
+    joined_on: Date = Field(description="day of joining")
     deleted_at: Timestamp | None = Field(
         description="instant at which the member was found deleted"
     )

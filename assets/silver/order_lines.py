@@ -8,12 +8,12 @@ from assets.bronze.order_lines import order_lines as bronze_order_lines
 class OrderLine(Contract):
     """One row a line of an order."""
 
-    order_line_id: str = Key()
-    order_id: str
-    line_no: int = Field(ge=1)
-    sku: str
-    quantity: int = Field(gt=0)
-    unit_price: Money = Field(ge=0)
+    order_line_id: str = Key(description="key of the line in the order database")
+    order_id: str = Field(description="order number")
+    line_no: int = Field(ge=1, description="place in the order, from 1")
+    sku: str = Field(description="stock code of the product")
+    quantity: int = Field(gt=0, description="pieces")
+    unit_price: Money = Field(ge=0, description="GBP a piece")
 
     class Config:
         metadata = table(

@@ -11,11 +11,11 @@ from assets.bronze.products import products as bronze_products
 class Product(Contract):
     """One row a SKU."""
 
-    sku: str = Key(str_matches=r"^[0-9]{5}[A-Z]{0,2}$")
-    name: str
-    category: str
-    list_price: Money = Field(ge=0)
-    cost: Money = Field(ge=0)
+    sku: str = Key(str_matches=r"^[0-9]{5}[A-Z]{0,2}$", description="stock code of the product")
+    name: str = Field(description="name of the product")
+    category: str = Field(description="product category")
+    list_price: Money = Field(ge=0, description="list price, GBP")
+    cost: Money = Field(ge=0, description="cost of a piece, GBP")
 
     class Config:
         metadata = table(owner="team:products", grain="a SKU", fresh_within=hours(26))

@@ -12,12 +12,14 @@ from assets.silver.reserved import RESERVED
 class StockMovement(Contract):
     """One row a movement."""
 
-    movement_id: str = Key()
-    store_id: str = Field(notin=RESERVED)
-    sku: str = Field(notin=RESERVED)
+    movement_id: str = Key(description="key of the movement")
+    store_id: str = Field(notin=RESERVED, description="store whose stock it changes")
+    sku: str = Field(notin=RESERVED, description="stock code of the product")
     quantity: int = Field(ne=0, description="pieces; negative when they leave")
-    kind: str = Field(isin=["receipt", "shipment", "adjustment"])
-    moved_at: Timestamp
+    kind: str = Field(
+        isin=["receipt", "shipment", "adjustment"], description="receipt, shipment or adjustment"
+    )
+    moved_at: Timestamp = Field(description="instant of the movement, UTC")
 
     class Config:
         metadata = table(owner="team:stores", grain="a movement", fresh_within=hours(26))

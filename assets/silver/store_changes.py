@@ -1,6 +1,6 @@
 """Store changes: every state that a store has had, the source of `dim_store`."""
 
-from aquifer.contract import Contract, Date, Key, Timestamp, hours, table
+from aquifer.contract import Contract, Date, Field, Key, Timestamp, hours, table
 from aquifer.merge import History
 from aquifer.silver import silver
 from assets.bronze.stores import stores as bronze_stores
@@ -10,13 +10,13 @@ from assets.silver.reserved import RESERVED
 class StoreChange(Contract):
     """One row a store and instant of change; of several at one instant, the last."""
 
-    store_id: str = Key(notin=RESERVED)
-    changed_at: Timestamp = Key()
-    name: str | None
-    city: str | None
-    country: str | None
-    opened_on: Date | None
-    is_deleted: bool
+    store_id: str = Key(notin=RESERVED, description="store number")
+    changed_at: Timestamp = Key(description="instant of the change, UTC")
+    name: str | None = Field(description="name of the store")
+    city: str | None = Field(description="city")
+    country: str | None = Field(description="country")
+    opened_on: Date | None = Field(description="day of opening")
+    is_deleted: bool = Field(description="whether the source deleted the row at that instant")
 
     class Config:
         metadata = table(

@@ -8,10 +8,12 @@ from assets.bronze.tier_history import tier_history as bronze_tier_history
 class TierChange(Contract):
     """One row a tier change."""
 
-    tier_change_id: str = Key(metadata=pii("customer"))
-    member_id: str = Field(metadata=pii("customer"))
-    tier: str = Field(isin=["bronze", "silver", "gold", "platinum"])
-    changed_at: Timestamp
+    tier_change_id: str = Key(metadata=pii("customer"), description="key of the change")
+    member_id: str = Field(metadata=pii("customer"), description="number in the rewards programme")
+    tier: str = Field(
+        isin=["bronze", "silver", "gold", "platinum"], description="loyalty tier from then on"
+    )
+    changed_at: Timestamp = Field(description="instant of the change, UTC")
     deleted_at: Timestamp | None = Field(description="instant from which the row counts as absent")
 
     class Config:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from dagster import AssetKey, AssetSpec
+from dagster import AssetKey, AssetsDefinition, AssetSpec, Backoff, Jitter
 
 from aquifer.contract import contract_fields
 from assets.definitions import defs
@@ -27,11 +27,13 @@ def test_each_table_is_described_owned_and_fresh(name):
     assert spec.freshness_policy is not None
     assert spec.code_version
     assert spec.group_name == name.split(".")[0]
-    assert spec.metadata["dagster/column_schema"].columns
+    columns = spec.metadata["dagster/column_schema"].columns
+    assert columns
+    assert not [column.name for column in columns if not column.description]
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if not name.startswith("bronze.")])
-def test_each_table_that_is_made_has_checks(name):
+@pytest.mark.parametrize("name", TABLES)
+def test_each_table_has_checks(name):
     assert GRAPH.get_check_keys_for_assets({AssetKey(name.split("."))})
 
 
@@ -46,8 +48,8 @@ def test_each_silver_table_has_a_quarantine_that_starts_nothing(name):
 def test_the_tables_are_those_of_the_design():
     silver = {name for name in TABLES if name.startswith("silver.")}
     gold = {name.split(".")[1] for name in TABLES if name.startswith("gold.")}
-    assert {f"silver.{table}" for table in SILVER} == silver
-    assert gold == GOLD
+    assert {f"silver.{table}" for table in SILVER} <= silver
+    assert gold >= GOLD
 
 
 SILVER = {
@@ -72,6 +74,14 @@ def test_what_names_a_customer_is_marked_personal_in_every_table():
         if field.name in named and field.mask != "customer"
     }
     assert unmarked == set()
+
+
+def test_what_may_pass_is_retried():
+    for asset in defs.assets:
+        if isinstance(asset, AssetsDefinition) and asset.is_executable:
+            policy = asset.node_def.retry_policy
+            assert policy.max_retries == 3, asset
+            assert (policy.backoff, policy.jitter) == (Backoff.EXPONENTIAL, Jitter.PLUS_MINUS)
 
 
 def test_everything_declared_is_on():
