@@ -1,7 +1,5 @@
 """Stock movements: what came into and left a store."""
 
-from dataclasses import replace
-
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, table
 from aquifer.merge import Latest
 from aquifer.silver import mirror
@@ -26,7 +24,9 @@ class StockMovement(Contract):
 
 
 # A movement that is moved to another day leaves snapshots behind that counted on it before.
-stock_movements = replace(
-    mirror("stock_movements", StockMovement, reads=bronze_stock_movements),
+stock_movements = mirror(
+    "stock_movements",
+    StockMovement,
+    reads=bronze_stock_movements,
     policy=Latest(earliest="moved_at"),
 )

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -56,26 +55,34 @@ def close_runs_of_the_dead(home: Path) -> None:
 
 def serve(port: int, workspace: Path) -> bool:
     """Serve on 127.0.0.1 until a signal; whether it ended because of one."""
-    asked = threading.Event()
+    # A list, since a second signal may arrive within the handler of the first: locks would wait for
+    # themselves there.
+    asked: list[int] = []
     # Before the start, too: a child inherits an ignored SIGINT (that of a script's background
     # job), and Dagster would then ignore SIGTERM as well. A caught one it does not inherit.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: asked.set())
+        signal.signal(number, lambda number, _: asked.append(number))
     command = [str(Path(sys.executable).parent / "dagster"), "dev", "-h", "127.0.0.1"]
     command += ["-p", str(port), "-w", str(workspace)]
     # A group of its own: a terminal's Ctrl-C would reach all its processes at once, which Dagster
     # ends in order.
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+    server = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        # That there is a newer command for developers says nothing to whoever asked for the UI.
+        env={**os.environ, "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded"},
+    )
     # Its input ends with this process, by kill -9 too; then it ends the group.
     guard = ["sh", "-c", "read _; kill -TERM 0"]
     with subprocess.Popen(guard, stdin=subprocess.PIPE, process_group=server.pid):
-        while server.poll() is None and not asked.wait(POLL_SECONDS):
-            pass
+        while server.poll() is None and not asked:
+            time.sleep(POLL_SECONDS)
         server.terminate()
         with suppress(subprocess.TimeoutExpired):
             server.wait(PATIENCE_SECONDS)
     _kill_what_stays(server.pid)
-    return asked.is_set()
+    return bool(asked)
 
 
 def _kill_what_stays(group: int) -> None:

@@ -216,7 +216,12 @@ def silver(
 
 
 def mirror(
-    name: str, contract: type[Contract], *, reads: BronzeTable, **shaped: str
+    name: str,
+    contract: type[Contract],
+    *,
+    reads: BronzeTable,
+    policy: MergePolicy | None = None,
+    **shaped: str,
 ) -> SilverTable:
     """Declare a silver table with the source's columns, cleaned of surrounding blanks.
 
@@ -224,4 +229,5 @@ def mirror(
     """
     blankless = {c.name: f"nullif(trim(raw.`{c.name}`), '')" for c in contract_fields(contract)}
     columns = ", ".join(f"{sql} as `{column}`" for column, sql in (blankless | shaped).items())
-    return SilverTable(f"silver.{name}", contract, reads, f"select *, {columns} from new")
+    query = f"select *, {columns} from new"
+    return SilverTable(f"silver.{name}", contract, reads, query, policy or Latest())
