@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import progress
 import pytest
 
 from aquifer.lake import Lake
@@ -58,15 +59,25 @@ class Nursery:
         home: Home,
         batches: Sequence[Sequence[Path]],
         *,
-        kill_after: float | None = None,
+        kill_at: int | None = None,
+        within: Sequence[str] = progress.WATCHED,
         full_refresh: bool = False,
+        **settings: str,
     ) -> int:
-        """Let a child take the batches through the platform; its exit code, -9 when killed."""
+        """Let a child take the batches through the platform; its exit code, -9 when killed.
+
+        Args:
+            kill_at: kill the child when its home holds so many files; see `progress.count`.
+            within: the folders of the home where files are counted.
+            settings: environment variables of the child.
+        """
         order = {
             "home": str(home.folder),
             "batches": [[str(file) for file in batch] for batch in batches],
-            "kill_after": kill_after,
+            "kill_at": kill_at,
+            "within": within,
             "full_refresh": full_refresh,
+            "settings": settings,
         }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()

@@ -1,11 +1,12 @@
 """A process that has everything imported and forks a child for each order that it reads.
 
 A child takes batches of files through the whole platform, table by table, as runs do, on a home of
-its own. It can be killed with SIGKILL after a while. Forking spares each child the imports; nothing
-with threads is started before the fork.
+its own. It can be killed with SIGKILL once it has written so much. Forking spares each child the
+imports; nothing with threads is started before the fork.
 
-Reads a JSON order a line: `home`, `batches` (a list of lists of files to deliver), `kill_after`
-(seconds after the child began to work, or null), `full_refresh`. Answers with the exit code.
+Reads a JSON order a line: `home`, `batches` (a list of lists of files to deliver), `kill_at` (a
+number of files, or null), `within` (the folders of the home in which `progress` counts them),
+`full_refresh`, `settings` (environment variables of the child). Answers with the exit code.
 """
 
 import json
@@ -17,6 +18,7 @@ import traceback
 from pathlib import Path
 
 import dbt.cli.main  # noqa: F401  imported before the fork
+import progress
 import pysail.spark  # noqa: F401
 
 from aquifer.dbt_project import failure
@@ -25,6 +27,8 @@ from aquifer.landing import deliver_files
 from aquifer.runtime import Runtime
 from assets import snapshots, tables
 from resources.environment import landing_folder, resources
+
+POLL_SECONDS = 0.003
 
 
 def work(order: dict) -> None:
@@ -67,25 +71,28 @@ def build(
 
 
 def serve(order: dict) -> int:
-    begun_read, begun_write = os.pipe()
     child = os.fork()
     if not child:
-        os.close(begun_read)
-        os.environ["AQUIFER_HOME"] = order["home"]
-        os.write(begun_write, b"!")
+        os.environ.update(order["settings"], AQUIFER_HOME=order["home"])
+        time.tzset()
         try:
             work(order)
         except BaseException:  # noqa: BLE001  the child must not go on as the parent
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    os.close(begun_write)
-    os.read(begun_read, 1)
-    os.close(begun_read)
-    if order.get("kill_after") is not None:
-        time.sleep(order["kill_after"])  # the instant of the kill is the point of it
-        os.kill(child, signal.SIGKILL)
+    if order["kill_at"] is not None:
+        kill_once_written(child, order)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill_once_written(child: int, order: dict) -> None:
+    """Kill the child when its home holds so many files, unless it ends before."""
+    while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if progress.count(Path(order["home"]), order["within"]) >= order["kill_at"]:
+            os.kill(child, signal.SIGKILL)
+            return
+        time.sleep(POLL_SECONDS)
 
 
 if __name__ == "__main__":

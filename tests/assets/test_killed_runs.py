@@ -1,34 +1,134 @@
 """kill -9 at any instant, then run again: the tables are as if nothing had happened."""
 
+import os
 import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
+import progress
 import pytest
-from conftest import Home, invoice_files
+from conftest import PROJECT, Home, invoice_files
+from dagster import DagsterInstance
 
-DAYS = invoice_files()[:2]
+from resources.simulation.rates_server import serve_rates
+
+DAYS = sorted(sorted(invoice_files(), key=lambda file: file.stat().st_size)[:2])
+"""The smallest days: what counts is how many commits are torn, not how many rows they hold."""
 KILLS = 25
+SNAPSHOT = "gold.fct_inventory"
+SNAPSHOT_FOLDER = "lake/gold/fct_inventory"
+SNAPSHOT_COMMITS = 3
+"""Of the first day, of all that it writes; of a later day one fewer."""
+DEADLINE_SECONDS = 240
+
+
+class Undisturbed:
+    """A home in which nothing was killed, and how many files each day has added to it."""
+
+    def __init__(self, home: Home, work: Callable[..., int]) -> None:
+        self.home = home
+        self.files = []
+        for day in DAYS:
+            before = progress.count(home.folder)
+            assert work(home, [[day]]) == 0
+            self.files.append(progress.count(home.folder) - before)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(nursery, homes) -> Home:
-    home = homes("undisturbed")
-    assert nursery.work(home, [DAYS[:1], DAYS[1:]]) == 0
-    return home
+def work(nursery) -> Iterator[Callable[..., int]]:
+    """`nursery.work`, with one rates service for all children."""
+    with serve_rates() as url:
+        yield partial(nursery.work, AQUIFER_RATES_URL=url)
 
 
-def test_killed_at_25_points_the_tables_are_those_of_an_undisturbed_run(
-    nursery, homes, undisturbed
-):
+@pytest.fixture(scope="module")
+def undisturbed(work, homes) -> Undisturbed:
+    return Undisturbed(homes("undisturbed"), work)
+
+
+def differing(tables: list[str], home: Home, other: Home) -> list[str]:
+    assert home.lake.names() == other.lake.names()
+    return [table for table in tables if home.content(table) != other.content(table)]
+
+
+def test_killed_at_25_points_the_tables_are_those_of_an_undisturbed_run(work, homes, undisturbed):
+    """Each run goes on from where the one before was killed, through two days.
+
+    One kill falls in each equal part of what a day writes, at random, and one in its snapshots.
+    """
     dice = random.Random(20101201)
     home = homes("killed")
-    killed = 0
-    while killed < KILLS:
-        # Early kills tear the first commits, late ones those of gold.
-        code = nursery.work(home, [DAYS[:1], DAYS[1:]], kill_after=dice.uniform(0.2, 6.0))
-        assert code in (-9, 0)
-        if code == 0:
-            home = homes(f"killed_{killed}")
-        killed += 1
-    assert nursery.work(home, [DAYS[:1], DAYS[1:]]) == 0
-    assert home.tables() == undisturbed.tables()
-    assert [t for t in home.tables() if home.content(t) != undisturbed.content(t)] == []
+    killed = Counter()
+    for day, (file, kills) in enumerate(zip(DAYS, (12, 11), strict=True), start=1):
+        begun, whole = progress.count(home.folder), undisturbed.files[day - 1] - SNAPSHOT_COMMITS
+        for part in range(kills):
+            target = begun + dice.randrange(whole * part // kills, whole * (part + 1) // kills)
+            # Work that was done twice counts twice: a kill comes after one more file at least.
+            target = max(target, progress.count(home.folder) + 1)
+            assert work(home, [[file]], kill_at=target) == -9
+            killed[day, progress.latest(home.folder)] += 1
+        merged = progress.count(home.folder, [SNAPSHOT_FOLDER]) + (2 if day == 1 else 1)
+        assert work(home, [[file]], kill_at=merged, within=[SNAPSHOT_FOLDER]) == -9
+        killed[day, progress.latest(home.folder)] += 1
+    assert killed.total() == KILLS
+    layers = {(day, table.split(".")[0]) for day, table in killed}
+    assert layers >= {(day, layer) for day in (1, 2) for layer in ("bronze", "silver", "gold")}
+    assert {(1, SNAPSHOT), (2, SNAPSHOT)} <= killed.keys()
+    assert work(home, [DAYS]) == 0
+    # Bronze too, and the quarantines: no row was lost or received twice.
+    assert differing(home.lake.names(), home, undisturbed.home) == []
+
+
+def demo(home: Path, data: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "aquifer.cli", "demo", "--data", str(data)],
+        cwd=PROJECT,
+        env={**os.environ, "AQUIFER_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def kill_once(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not happened():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def runs(home: Path) -> list[tuple[str, str]]:
+    """The runs in the Dagster instance of a home, oldest first: job and status."""
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        return [(run.job_name, run.status.value) for run in reversed(instance.get_runs())]
+
+
+def test_a_demo_that_was_killed_in_gold_is_completed_by_the_next(
+    tmp_path, monkeypatch, undisturbed
+):
+    data, home = tmp_path / "data", Home(tmp_path / "home")
+    data.mkdir()
+    for day in DAYS:
+        shutil.copyfile(day, data / day.name)
+        os.utime(data / day.name, (1_300_000_000, 1_300_000_000))
+    monkeypatch.setenv("DAGSTER_HOME", str(home.folder / "dagster"))
+    gold = home.folder / "lake" / "gold"
+    kill_once(demo(home.folder, data), lambda: any(gold.glob("dim_store/*.parquet")))
+    assert runs(home.folder) == [("main", "STARTED")]
+    again = demo(home.folder, data)
+    said = again.communicate(timeout=DEADLINE_SECONDS)[0]
+    assert again.returncode == 0, said
+    assert runs(home.folder) == [
+        ("main", "FAILURE"), ("main", "SUCCESS"), ("snapshots", "SUCCESS")
+    ]  # fmt: skip
+    assert differing(home.tables(), home, undisturbed.home) == []
