@@ -1,5 +1,6 @@
 """Versions over time (SCD2) are those of a full replay of the history, late changes included."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,27 +35,37 @@ changes = st.dictionaries(
 )
 """For each day a city, whether the row was deleted, and the batch in which the change arrives."""
 
+found_deleted = st.none() | st.tuples(st.integers(0, 16), st.integers(0, 2))
+"""The day as of which a row was found deleted, if ever, and the batch in which this is known."""
+
 tiers = st.dictionaries(
     st.integers(0, 12),
-    st.tuples(st.sampled_from(["bronze", "gold"]), st.integers(0, 2)),
+    st.tuples(st.sampled_from(["bronze", "gold"]), st.integers(0, 2), found_deleted),
     max_size=3,
 )
 
 
-def replay(changed: dict, tiered: dict) -> list[tuple]:
-    """The versions of one customer: valid_from, valid_to, city, tier, is_deleted."""
-    days = sorted({*changed, *tiered})
+def replay(changed: dict, tiered: dict, left: tuple | None) -> list[tuple]:
+    """The versions of one customer: valid_from, valid_to, city, tier, is_deleted.
+
+    A tier counts until it, or the member, was found deleted: then the one before holds again.
+    """
+    ends = {
+        day: min([found[0] for found in (gone, left) if found], default=math.inf)
+        for day, (_, _, gone) in tiered.items()
+    }
+    days = sorted({*changed, *tiered, *ends.values()} - {math.inf})
     instants = [BEGIN, *(EPOCH + timedelta(days=day) for day in days)]
     states = []
     for day in [None, *days]:
         known = [d for d in changed if day is not None and d <= day]
         source = max(known) if known else min(changed, default=None)
         city, deleted, _ = changed[source] if source is not None else (None, False, 0)
-        held = [d for d in tiered if day is not None and d <= day]
+        held = [d for d in tiered if day is not None and d <= day < ends[d]]
         states.append((city, tiered[max(held)][0] if held else None, deleted))
     kept = [i for i in range(len(states)) if i == 0 or states[i] != states[i - 1]]
-    ends = [*(instants[i] for i in kept[1:]), END]
-    return [(instants[i], end, *states[i]) for i, end in zip(kept, ends, strict=True)]
+    until = [*(instants[i] for i in kept[1:]), END]
+    return [(instants[i], end, *states[i]) for i, end in zip(kept, until, strict=True)]
 
 
 class Warehouse(World):
@@ -71,6 +82,13 @@ class Warehouse(World):
             schema = SILVER[name].schema
             full = [{field: row.get(field) for field in schema.names} for row in rows]
             self.lake.append(name, pa.Table.from_pylist(full, schema), {})
+
+    def put(self, name: str, key: str, rows: list[dict]) -> None:
+        """Insert or replace rows by their key."""
+        if rows:
+            listed = ", ".join(f"'{row[key]}'" for row in rows)
+            self.lake.table(name).delete(f"{key} in ({listed})")
+        self.add(name, rows)
 
     def versions(self, name: str) -> dict[str, list[tuple]]:
         """Of each key valid_from, valid_to, the attributes and is_deleted."""
@@ -89,33 +107,44 @@ def warehouse(tmp_path_factory) -> Warehouse:
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.lists(st.tuples(changes, tiers), min_size=CUSTOMERS, max_size=CUSTOMERS))
+@given(st.lists(st.tuples(changes, tiers, found_deleted), min_size=CUSTOMERS, max_size=CUSTOMERS))
 def test_versions_are_those_of_a_replay_whatever_arrives_when(warehouse, histories):
     first = warehouse.customers + 10_000
     warehouse.customers += len(histories)
     numbered = {str(first + n): history for n, history in enumerate(histories)}
-    warehouse.add("silver.members", [member(identity) for identity in numbered])
     for batch in range(3):
         arriving = [
             (identity, day, city, deleted)
-            for identity, (changed, _) in numbered.items()
+            for identity, (changed, _, _) in numbered.items()
             for day, (city, deleted, arrives) in changed.items()
             if arrives == batch
         ]
         for name, key, attribute in CHANGES:
             warehouse.add(name, [change(key, attribute, *values) for values in arriving])
-        warehouse.add(
-            "silver.tier_history",
+        warehouse.put(
+            "silver.members",
+            "member_id",
             [
-                tier_change(identity, day, tier)
-                for identity, (_, tiered) in numbered.items()
-                for day, (tier, arrives) in tiered.items()
-                if arrives == batch
+                member(identity, gone_by(left, batch))
+                for identity, (_, _, left) in numbered.items()
+                if batch in (0, left and left[1])
+            ],
+        )
+        warehouse.put(
+            "silver.tier_history",
+            "tier_change_id",
+            [
+                tier_change(identity, day, tier, gone_by(gone, batch))
+                for identity, (_, tiered, _) in numbered.items()
+                for day, (tier, arrives, gone) in tiered.items()
+                if batch in (arrives, gone and max(gone[1], arrives))
             ],
         )
         assert warehouse.build(*VERSIONED) == []
-    customers = {key: replay(*history) for key, history in numbered.items() if any(history)}
-    untiered = {key: replay(changed, {}) for key, (changed, _) in numbered.items() if changed}
+    customers = {key: replay(*history) for key, history in numbered.items() if any(history[:2])}
+    untiered = {
+        key: replay(changed, {}, None) for key, (changed, _, _) in numbered.items() if changed
+    }
     others = {
         key: [(begin, end, city, deleted) for begin, end, city, _, deleted in versions]
         for key, versions in untiered.items()
@@ -126,12 +155,18 @@ def test_versions_are_those_of_a_replay_whatever_arrives_when(warehouse, histori
         assert {key: found.get(key) for key in expected} == expected
 
 
-def member(identity: str) -> dict:
+def gone_by(found: tuple | None, batch: int) -> datetime | None:
+    """The instant as of which a row was found deleted, as far as a batch knows."""
+    return EPOCH + timedelta(days=found[0]) if found and found[1] <= batch else None
+
+
+def member(identity: str, deleted_at: datetime | None) -> dict:
     return {
         "member_id": f"M{identity}",
         "customer_id": identity,
         "status": "active",
         "joined_on": EPOCH.date(),
+        "deleted_at": deleted_at,
         "_deleted": False,
     }
 
@@ -148,12 +183,13 @@ def change(
     }
 
 
-def tier_change(identity: str, day: int, tier: str) -> dict:
+def tier_change(identity: str, day: int, tier: str, deleted_at: datetime | None) -> dict:
     return {
         "tier_change_id": f"{identity}-{day}",
         "member_id": f"M{identity}",
         "tier": tier,
         "changed_at": EPOCH + timedelta(days=day),
+        "deleted_at": deleted_at,
         "_deleted": False,
     }
 
