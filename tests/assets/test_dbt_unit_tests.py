@@ -27,6 +27,7 @@ def test_dbt_unit_tests_pass(tmp_path):
         if event["info"]["name"] == "LogTestResult"
     }
     assert results == {
+        "a_customer_changes_with_address_and_tier": "pass",
         "a_fact_points_at_the_versions_of_its_instant": "pass",
         "versions_are_half_open_and_equal_neighbours_are_one": "pass",
     }
