@@ -44,7 +44,7 @@
 {#- The columns of the only state of a member of which nothing is known, but what is given. -#}
 {% macro blank_state(attributes, given={}) -%}
     {%- for column in attributes %}
-    cast({{ given.get(column, 'null') }} as string) as {{ column }},
+    {{ given.get(column, 'null') }} as {{ column }},
     {%- endfor %}
     false as is_deleted,
     timestamp'1900-01-01 00:00:00' as at

@@ -205,7 +205,7 @@ def test_each_file_that_cannot_be_read_is_named_and_the_others_are_taken_in(home
         os.utime(landing / name, LONG_AGO)
     said = invoice_lines.advance(home.lake, LandingFolder(landing)).unreadable
     assert [reason.partition(" (")[0].partition(";")[0] for reason in said] == [
-        "corrupt.csv: it is not valid gzip",
+        "corrupt.csv.gz: it is not valid gzip",
         "image.csv: it holds zero bytes, so it is no text",
         "narrow.csv: column Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country "
         "is missing",
