@@ -23,6 +23,15 @@ def invoice_files() -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz")))
 
 
+LONGEST = ("killed_runs", "bad_input", "batch_boundaries", "numbers", "command", "up")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker begins one when the others are done."""
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 class Home:
     """A platform home, looked at through the query path."""
 

@@ -1,5 +1,6 @@
 """Worlds that tests make up in this process, without Dagster around them."""
 
+import os
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import pyarrow as pa
 from deltalake import CommitProperties, Transaction, write_deltalake
 
+from aquifer.advance import Advance
 from aquifer.dbt_project import failure
 from aquifer.engine import register
 from aquifer.lake import SEQUENCE
+from aquifer.landing import LandingFolder
 from aquifer.runtime import Runtime
 from assets import snapshots, tables
 from resources.engine import EngineResource
@@ -19,6 +22,8 @@ from resources.order_database import OutboxEventLog, connect, create_tables
 
 LAYERS = ("bronze", "silver", "gold")
 SILVER = {table.name: table for table in tables.silver}
+DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
+SALES = ["gold.fct_sales", "gold.daily_sales", "gold.hourly_metrics"]
 AUTOMATED = sorted(tables.gold.contracts.keys() - {snapshots.SNAPSHOT})
 
 
@@ -95,6 +100,33 @@ class Orders(World):
         for name in names:
             SILVER[name].reads.advance(self.lake, self.log)
             assert SILVER[name].advance(self.runtime).accounted
+
+
+class Invoices(World):
+    """A world in which invoice files land; the other sources are empty."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.landing = LandingFolder(folder / "landing")
+        self.landing.folder.mkdir()
+        for table in tables.silver:
+            self.lake.ensure(table.name, table.schema, table.target.partition)
+
+    def land(self, name: str, *lines: str) -> None:
+        file = self.landing.folder / name
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.utime(file, (1_300_000_000, 1_300_000_000))
+
+    def take_in(self) -> Advance:
+        """Take what has landed into bronze and silver; what the advance of silver says."""
+        SILVER["silver.invoice_lines"].reads.advance(self.lake, self.landing)
+        return SILVER["silver.invoice_lines"].advance(self.runtime)
+
+    def deliver(self, name: str, *lines: str) -> None:
+        """Land a file and take it in, up to the sales tables of gold."""
+        self.land(name, *lines)
+        assert self.take_in().accounted
+        assert self.build(*DIMENSIONS, *SALES) == []
 
 
 class MadeUp(World):

@@ -132,7 +132,7 @@ def told(disk, homes, small) -> Told:
     recovering = start(*demo, home=tight.folder)
     contents = {table: crowded.content(table) for table in crowded.tables()}
     bad = "\n".join([HEADER, *[REFUSED] * 1_200])
-    batch = data(small.parent / "refused", {"2010-12-02.csv": bad})
+    batch = data(small.parent / "refused", {"2010-12-02.csv": bad, "narrow.csv": "StockCode\n1\n"})
     refused = finish(start("demo", "--data", str(batch), home=crowded.folder))
     again = finish(recovering)
     recovered = {name: tight.content(name) for name in tight.tables()}
@@ -176,13 +176,15 @@ def test_neither_two_at_once_nor_a_full_disk_changes_what_comes_of_it(told):
     assert told.differing == []
 
 
-def test_a_batch_that_is_refused_as_a_whole_fails_and_stops_what_is_downstream(told):
+def test_refused_batches_and_unreadable_files_are_told_and_stop_what_is_downstream(told):
     assert told.refused.code == 1
     failed = [line for line in told.refused.out.splitlines() if line.startswith("  failed: ")]
-    assert failed == [
+    unreadable, refused = failed
+    assert unreadable.startswith("  failed: bronze.invoice_lines readable: narrow.csv: column")
+    assert refused == (
         "  failed: silver.invoice_lines quarantine_share: "
         "100.0% of the newest batch is refused; the limit is 2.0%"
-    ]
+    )
     quarantined = told.crowded.rows("select reasons from silver.invoice_lines_quarantine")
     assert len(quarantined) == 1_200
     assert all("quantity_not_null" in row["reasons"] for row in quarantined)

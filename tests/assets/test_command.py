@@ -148,21 +148,3 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, arguments, settings, said):
     assert done.returncode == 1
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_a_file_without_a_column_fails_by_name_and_the_good_files_go_on(tmp_path, data):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for file in data.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    (folder / "2010-12-02.csv").write_text("InvoiceNo,StockCode\n1,2\n")
-    for file in folder.iterdir():
-        os.utime(file, (1_300_000_000, 1_300_000_000))
-    done = aquifer("demo", "--data", str(folder), home=tmp_path / "home")
-    assert done.returncode == 1
-    assert "2010-12-02.csv: column Description" in done.stdout
-    counted = aquifer(
-        "query", "select count(*) as n from bronze.invoice_lines", "--format", "json",
-        home=tmp_path / "home",
-    )  # fmt: skip
-    assert json.loads(counted.stdout)[0]["n"] > 1000

@@ -1,7 +1,6 @@
 """Work is proportional to the change: files that a new day does not touch are not read."""
 
 import gzip
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,43 +8,24 @@ from pathlib import Path
 
 import pytest
 from conftest import invoice_files
-from worlds import World
-
-from aquifer.landing import LandingFolder
-from assets import tables
-from assets.bronze.invoice_lines import invoice_lines as bronze
-from assets.silver.invoice_lines import invoice_lines as silver
+from worlds import DIMENSIONS, SALES, Invoices
 
 MONTHS = ["2010-11", "2010-12", "2011-01"]
 LAST = MONTHS[-1]
-DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
-SALES = ["gold.fct_sales", "gold.daily_sales", "gold.hourly_metrics"]
 
 
-class Months(World):
+class Months(Invoices):
     """A world with some real days of several months, up to gold."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.landing = LandingFolder(folder / "landing")
-        self.landing.folder.mkdir()
-        for table in tables.silver:
-            self.lake.ensure(table.name, table.schema, table.target.partition)
-        self.files = invoice_files()[:4]
+    files = invoice_files()[:4]
 
-    def deliver(self, month: str, number: int) -> None:
+    def moved(self, month: str, number: int) -> None:
         """Land a real file with its days moved to a month."""
         source = self.files[number]
         opened = gzip.open if source.suffix == ".gz" else open
         with opened(source, "rt", encoding="utf-8") as lines:
             text = re.sub(r"\b20\d\d-\d\d-(\d\d \d\d:)", rf"{month}-\1", lines.read())
-        file = self.landing.folder / f"{month}-{number}.csv"
-        file.write_text(text, encoding="utf-8")
-        os.utime(file, (1_300_000_000, 1_300_000_000))
-
-    def take_in(self) -> None:
-        bronze.advance(self.lake, self.landing)
-        assert silver.advance(self.runtime).accounted
+        self.land(f"{month}-{number}.csv", text)
 
     def data_files(self, name: str, *, but: Iterable[str] = ()) -> list[Path]:
         """The data files of a table, but for those whose path holds one of the texts."""
@@ -69,19 +49,19 @@ def months(tmp_path_factory) -> Months:
     months = Months(tmp_path_factory.mktemp("months"))
     for month in MONTHS:
         for number in (0, 1):
-            months.deliver(month, number)
-    months.take_in()
+            months.moved(month, number)
+    assert months.take_in().accounted
     assert months.build(*DIMENSIONS, *SALES) == []
     return months
 
 
 def test_a_new_day_reads_only_its_own_rows_and_its_month(months):
     earlier = months.data_files("bronze.invoice_lines")
-    months.deliver(LAST, 2)
+    months.moved(LAST, 2)
     with gone([*earlier, *months.data_files("silver.invoice_lines", but=[f"_month={LAST}"])]):
         with pytest.raises(Exception, match=r"(?i)not found|no such file"):
             months.lake.read("silver.invoice_lines")
-        months.take_in()
+        assert months.take_in().accounted
     assert months.build(*DIMENSIONS) == []
     with gone(
         [
@@ -98,8 +78,8 @@ def test_a_new_day_reads_only_its_own_rows_and_its_month(months):
 def test_a_line_that_gold_has_lost_is_noticed_until_it_is_back(months):
     lost = months.lake.read("gold.fct_sales", ["sale_line_id"], [("_month", "=", LAST)])
     months.lake.table("gold.fct_sales").delete(f"sale_line_id = '{lost['sale_line_id'][0]}'")
-    months.deliver(LAST, 3)
-    months.take_in()
+    months.moved(LAST, 3)
+    assert months.take_in().accounted
     for _ in range(2):
         (failed,) = months.build(*DIMENSIONS, *SALES)
         assert failed.startswith("fct_sales_reconciles_with_silver: ")

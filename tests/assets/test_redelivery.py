@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Home, invoice_files
+from conftest import invoice_files
+from worlds import SALES, Invoices
 
 from aquifer.lake import Lake
 from aquifer.landing import LandingFolder
@@ -13,6 +14,7 @@ from aquifer.lease import FileLeases
 from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 
 DAY = invoice_files()[0]
+FILE = "2010-12-01.csv"
 
 
 def text_of(file: Path) -> str:
@@ -20,64 +22,40 @@ def text_of(file: Path) -> str:
     return (gzip.decompress(content) if file.suffix == ".gz" else content).decode("utf-8-sig")
 
 
-@pytest.fixture
-def delivery(tmp_path):
-    def make(number: int, lines: list[str]) -> Path:
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        path = folder / "2010-12-01.csv"
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.utime(path, (1_300_000_000 + number, 1_300_000_000 + number))
-        return path
-
-    return make
+HEADER, *LINES = text_of(DAY).splitlines()
 
 
-def sales(home: Home) -> list[tuple]:
-    return home.content("gold.fct_sales")
-
-
-def test_a_file_with_other_content_supersedes_down_to_gold(nursery, homes, delivery):
-    header, *lines = text_of(DAY).splitlines()
-    first, second, third = lines[0], lines[1], lines[2]
-    priced = second.replace("2010-12-01", "2010-12-01", 1)
-    changed = priced.rsplit(",", 3)
-    changed[1] = "9.99"
-    corrected = ",".join(changed)
-    home, fresh = homes("superseded"), homes("only_the_second")
-    before = delivery(1, [header, first, second, third])
-    after = delivery(2, [header, first, corrected])
-    assert nursery.work(home, [[before]]) == 0
-    versions = {name: home.lake.version(name) for name in home.lake.names()}
-    assert nursery.work(home, [[before]]) == 0
-    unchanged = ["bronze.invoice_lines", "silver.invoice_lines"]
-    assert {name: home.lake.version(name) for name in unchanged} == {
-        name: versions[name] for name in unchanged
-    }
-    assert nursery.work(home, [[after]]) == 0
-    assert nursery.work(fresh, [[after]]) == 0
-    assert sales(home) == sales(fresh)
-    assert len(sales(home)) == 2
-    assert home.content("gold.daily_sales") == fresh.content("gold.daily_sales")
-    assert home.content("gold.hourly_metrics") == fresh.content("gold.hourly_metrics")
+def test_the_current_delivery_of_a_file_is_what_holds_down_to_gold(tmp_path_factory):
+    first, second, third = LINES[:3]
+    *fields, _, customer, country = second.split(",")
+    corrected = ",".join([*fields, "9.99", customer, country])
+    world = Invoices(tmp_path_factory.mktemp("superseded"))
+    world.deliver(FILE, HEADER, first, second, third)
+    whole = world.content(*SALES)
+    assert len(whole["gold.fct_sales"]) == 3
+    # Delivered again unchanged.
+    tables = ("bronze.invoice_lines", "silver.invoice_lines")
+    versions = {name: world.lake.version(name) for name in tables}
+    world.deliver(FILE, HEADER, first, second, third)
+    assert {name: world.lake.version(name) for name in versions} == versions
+    assert world.content(*SALES) == whole
+    # With other content.
+    world.deliver(FILE, HEADER, first, corrected)
+    superseded = world.content(*SALES)
+    assert len(superseded["gold.fct_sales"]) == 2
     # The withdrawn lines are marked, not lost.
-    marked = home.lake.read("silver.invoice_lines", ["_deleted"])["_deleted"].to_pylist()
+    marked = [row["_deleted"] for row in world.rows("silver.invoice_lines")]
     assert sorted(marked) == [False, False, True, True]
-
-
-def test_an_emptied_file_withdraws_its_lines_and_a_return_brings_them_back(
-    nursery, homes, delivery
-):
-    header, *lines = text_of(DAY).splitlines()
-    home = homes("emptied")
-    full = delivery(1, [header, *lines[:3]])
-    assert nursery.work(home, [[full]]) == 0
-    whole = sales(home)
-    assert nursery.work(home, [[delivery(2, [header])]]) == 0
-    assert sales(home) == []
-    assert home.content("gold.daily_sales") == []
-    assert nursery.work(home, [[full]]) == 0
-    assert sales(home) == whole
+    # Emptied, and as it was at first.
+    world.deliver(FILE, HEADER)
+    assert {name: len(rows) for name, rows in world.content(*SALES).items()} == dict.fromkeys(
+        SALES, 0
+    )
+    world.deliver(FILE, HEADER, first, second, third)
+    assert world.content(*SALES) == whole
+    fresh = Invoices(tmp_path_factory.mktemp("only_the_second"))
+    fresh.deliver(FILE, HEADER, first, corrected)
+    assert fresh.content(*SALES) == superseded
 
 
 @pytest.mark.parametrize("begun", [b"", b"\x1f"], ids=["nothing", "one byte"])
@@ -85,14 +63,13 @@ def test_a_compressed_file_of_which_next_to_nothing_has_arrived_waits(tmp_path, 
     lake = Lake(str(tmp_path / "lake"), FileLeases(tmp_path / "leases"))
     landing = LandingFolder(tmp_path)
     file = tmp_path / "2010-12-01.csv.gz"
-    header, *lines = text_of(DAY).splitlines()
 
     def land(content: bytes) -> int:
         file.write_bytes(content)
         os.utime(file, (1_300_000_000, 1_300_000_000))
         return bronze_lines.advance(lake, landing).written
 
-    whole = gzip.compress("\n".join([header, lines[0]]).encode())
+    whole = gzip.compress("\n".join([HEADER, LINES[0]]).encode())
     assert [land(whole), land(begun), land(whole)] == [1, 0, 0]
     assert "2010-12-01.csv.gz: the compressed content has not arrived" in caplog.text
     assert lake.read("bronze.invoice_lines").num_rows == 1
@@ -102,10 +79,7 @@ def test_a_compressed_file_of_which_next_to_nothing_has_arrived_waits(tmp_path, 
     assert land(b"") == 1
 
 
-def test_refused_rows_are_in_the_quarantine_with_every_reason_and_their_origin(
-    nursery, homes, delivery
-):
-    header, good, *_ = text_of(DAY).splitlines()
+def test_refused_rows_are_in_the_quarantine_with_every_reason_and_their_origin(tmp_path):
     bad = [
         "536999,85123A,X,six,2010-12-01 08:26:00,2.55,17850.0,United Kingdom",
         "536999,85123A,X,6,yesterday,2.55,17850.0,United Kingdom",
@@ -113,10 +87,11 @@ def test_refused_rows_are_in_the_quarantine_with_every_reason_and_their_origin(
         "536999,85123A,X,6,2010-12-01 08:26:00,-2.55,17850.0,United Kingdom",
         "no,85123A,X,6,2010-12-01 08:26:00,2.55,abc,",
     ]
-    home = homes("refused")
-    file = delivery(1, [header, good, *bad])
-    assert nursery.work(home, [[file], [file]]) == 0
-    rows = home.rows("select * from silver.invoice_lines_quarantine order by position")
+    world = Invoices(tmp_path)
+    for _ in range(2):
+        world.land(FILE, HEADER, LINES[0], *bad)
+        world.take_in()
+    rows = sorted(world.rows("silver.invoice_lines_quarantine"), key=lambda row: row["position"])
     assert [row["position"] for row in rows] == [f"2010-12-01.csv#1#{n}" for n in range(2, 7)]
     reasons = [set(row["reasons"]) for row in rows]
     assert "quantity_unreadable" in reasons[0]
@@ -129,4 +104,4 @@ def test_refused_rows_are_in_the_quarantine_with_every_reason_and_their_origin(
         "country_str_length",
     }
     assert '"Quantity":"six"' in rows[0]["raw"]
-    assert len(home.content("silver.invoice_lines")) == 1
+    assert len(world.rows("silver.invoice_lines")) == 1
