@@ -10,9 +10,14 @@ DIALECT = "spark"
 
 @cache
 def raw_fields(query: str) -> Mapping[str, frozenset[str]]:
-    """For each column of a silver query, the fields of `raw` that it is made from."""
+    """For each column of a silver query, the fields of `raw` that it is made from.
+
+    Raises:
+        TypeError: the query is no SELECT.
+    """
     select = parse_one(query, dialect=DIALECT)
-    assert isinstance(select, exp.Select)
+    if not isinstance(select, exp.Select):
+        raise TypeError(f"the query of a silver table is no SELECT: {query}")
     return _fields(select)
 
 
@@ -30,8 +35,8 @@ def _fields(select: exp.Select) -> dict[str, frozenset[str]]:
             continue
         fields: frozenset[str] = frozenset()
         for column in projection.find_all(exp.Column):
-            fields |= (
-                {column.name} if column.table == "raw" else known.get(column.name, frozenset())
-            )
+            # What the platform gives a query beside `raw`: `_changed_at` and the like.
+            given = column.table == "raw" or column.name.startswith("_")
+            fields |= {column.name} if given else known.get(column.name, frozenset())
         found[projection.alias_or_name] = fields
     return found

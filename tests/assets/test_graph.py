@@ -8,6 +8,8 @@ import pytest
 from dagster import AssetKey, AssetsDefinition, AssetSpec, Backoff, Jitter
 
 from aquifer.contract import contract_fields
+from aquifer.lineage import raw_fields
+from assets import tables
 from assets.definitions import defs
 from assets.tables import contracts
 
@@ -30,6 +32,14 @@ def test_each_table_is_described_owned_and_fresh(name):
     columns = spec.metadata["dagster/column_schema"].columns
     assert columns
     assert not [column.name for column in columns if not column.description]
+
+
+@pytest.mark.parametrize("table", tables.silver, ids=lambda table: table.name)
+def test_each_column_of_silver_has_a_lineage(table):
+    fields = raw_fields(table.query)
+    assert [
+        column.name for column in contract_fields(table.contract) if not fields[column.name]
+    ] == []
 
 
 @pytest.mark.parametrize("name", TABLES)
