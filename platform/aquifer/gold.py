@@ -91,7 +91,8 @@ class Gold:
             for name in tables:
                 lake.ensure(name, self.schema(name), self.partition(name))
             register(runtime.session, lake, lake.names())
-            seen = {u: lake.snapshot(u) for name in tables for u in self.upstreams[name]}
+            upstreams = {u for name in tables for u in self.upstreams[name]}
+            seen = {upstream: lake.snapshot(upstream) for upstream in sorted(upstreams)}
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
             progress = {name: self._progress(runtime, name) for name in tables}
             tested = {name: self._tested(runtime, name) for name in tables}
@@ -165,13 +166,12 @@ class Gold:
         return model
 
     def _progress(self, runtime: Runtime, name: str) -> dict[str, int]:
-        return _known({u: runtime.lake.progress(name, u) for u in sorted(self.upstreams[name])})
+        return runtime.lake.marks(name, sorted(self.upstreams[name]))
 
     def _tested(self, runtime: Runtime, name: str) -> dict[str, int]:
         """How far the tests of a table have passed: by its own name, and by upstream table."""
-        progress = runtime.lake.progress
-        upstreams = {u: progress(name, f"{TESTED}:{u}") for u in sorted(self.upstreams[name])}
-        return _known({name: progress(name, TESTED), **upstreams})
+        names = {TESTED: name} | {f"{TESTED}:{u}": u for u in sorted(self.upstreams[name])}
+        return {names[mark]: seq for mark, seq in runtime.lake.marks(name, names).items()}
 
     def _record(
         self,
@@ -188,13 +188,18 @@ class Gold:
         alone must not pass over lines which its fact table has yet to take in.
         """
         lake = runtime.lake
+        taken_in: dict[str, dict[str, int]] = {}
         for name in self._in_order(built):
             marks = {}
             for upstream in self.upstreams[name] if name not in partial else ():
                 marks[upstream] = build if upstream in built else seen[upstream].seq
                 for between in self.upstreams[name] & self.contracts.keys():
                     if upstream in self.upstreams[between]:
-                        marks[upstream] = min(marks[upstream], lake.progress(between, upstream))
+                        if between not in taken_in:
+                            taken_in[between] = self._progress(runtime, between)
+                        marks[upstream] = min(
+                            marks[upstream], taken_in[between].get(upstream, NOTHING)
+                        )
             known = _known(marks)
             tested = {}
             if passed.issuperset(self.tests[name]):

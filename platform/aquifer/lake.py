@@ -159,6 +159,14 @@ class Lake:
         recorded = self.table(name).transaction_version(upstream)
         return NOTHING if recorded is None else recorded
 
+    def marks(self, name: str, upstreams: Iterable[str]) -> dict[str, int]:
+        """The progress of a table by upstream, but for those that it has taken in nothing of."""
+        if not self.exists(name):
+            return {}
+        table = self.table(name)
+        recorded = {upstream: table.transaction_version(upstream) for upstream in upstreams}
+        return {upstream: seq for upstream, seq in recorded.items() if seq is not None}
+
     def seq(self, name: str) -> int:
         """The highest `_seq` that the table has recorded."""
         return self.progress(name, SEQUENCE)

@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from aquifer.conform import REASONS, REFUSED
 from aquifer.contract import Contract, Field, Key, Timestamp, arrow_schema, hours, pii, table
-from aquifer.engine import register
 from aquifer.lake import SEQUENCE, Lake
 from aquifer.runtime import Runtime
 
@@ -73,11 +72,10 @@ def waiting(lake: Lake, table_name: str) -> list[WaitingRow]:
     ]
 
 
-def ensure_quarantine(runtime: Runtime, table_name: str) -> str:
-    """Make the quarantine beside a table exist, and name it in the session; its name."""
+def ensure_quarantine(lake: Lake, table_name: str) -> str:
+    """Make the quarantine beside a table exist; its name."""
     name = quarantine_name(table_name)
-    runtime.lake.ensure(name, pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL]))
-    register(runtime.session, runtime.lake, [name])
+    lake.ensure(name, pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL]))
     return name
 
 

@@ -19,6 +19,7 @@ from aquifer.assets import permanent_errors_fail_at_once
 from aquifer.automation import RETRIES
 from aquifer.conform import REASONS
 from aquifer.contract import arrow_schema
+from aquifer.engine import register
 from aquifer.errors import SettingError, SourceError
 from aquifer.lake import SEQUENCE, Lake
 from aquifer.quarantine import WAITING, QuarantinedRow, ensure_quarantine, quarantine_name
@@ -97,7 +98,8 @@ def _waiting(
 
     A repair may be of a row that was withdrawn meanwhile.
     """
-    quarantine = ensure_quarantine(runtime, table.name)
+    quarantine = ensure_quarantine(runtime.lake, table.name)
+    register(runtime.session, runtime.lake, [quarantine])
     # Rows of a batch that a killed run has not merged come in with it: merged before, they would
     # be withdrawn as rows of the delivery that their own supersedes.
     merged = runtime.lake.progress(table.name, table.reads.name)

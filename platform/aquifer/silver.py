@@ -123,9 +123,10 @@ class SilverTable:
 
     def prepare(self, runtime: Runtime) -> None:
         """Make the table and its quarantine exist, and name them in the session."""
-        runtime.lake.ensure(self.name, self.schema, self.target.partition)
-        ensure_quarantine(runtime, self.name)
-        register(runtime.session, runtime.lake, [self.name, self.reads.name])
+        lake = runtime.lake
+        lake.ensure(self.name, self.schema, self.target.partition)
+        refused = ensure_quarantine(lake, self.name)
+        register(runtime.session, lake, [self.name, refused, self.reads.name])
 
     def _take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> dict[str, Any]:
         session, lake = runtime.session, runtime.lake

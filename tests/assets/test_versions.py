@@ -106,7 +106,7 @@ def warehouse(tmp_path_factory) -> Warehouse:
     return Warehouse(tmp_path_factory.mktemp("versions"))
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.lists(st.tuples(changes, tiers, found_deleted), min_size=CUSTOMERS, max_size=CUSTOMERS))
 def test_versions_are_those_of_a_replay_whatever_arrives_when(warehouse, histories):
     first = warehouse.customers + 10_000
