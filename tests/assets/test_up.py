@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -99,6 +100,11 @@ def unfinished(home: Path) -> list[str]:
         return [run.run_id for run in found]
 
 
+def said(home: Path) -> str:
+    """What the command has said so far, warnings of others included."""
+    return (home / "said").read_text()
+
+
 @pytest.fixture
 def home(tmp_path) -> Path:
     home = tmp_path / "home"
@@ -114,10 +120,10 @@ def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole
         kill_all(home)
     assert unfinished(home) == left
     with socket.create_server(("127.0.0.1", port)) as taker, up(home, port) as second:
-        said = str(until(lambda: (home / "said").read_text()))
-        other = int(said.partition("127.0.0.1:")[2].split()[0])
+        address = until(lambda: re.search(r"127[.]0[.]0[.]1:([0-9]+) (.*) in a moment", said(home)))
+        other = int(address[1])
         assert other != taker.getsockname()[1]
-        assert f"(port {port} is taken)" in said
+        assert address[2] == f"(port {port} is taken)"
         statuses = until(lambda: runs(other))
         assert {statuses[run] for run in left} == {"FAILURE"}
         refused = subprocess.run(
