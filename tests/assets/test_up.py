@@ -17,6 +17,8 @@ import pytest
 from conftest import PROJECT
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
+from aquifer.foreground import dagster_home
+
 PATIENCE_SECONDS = 180
 
 
@@ -109,6 +111,9 @@ def said(home: Path) -> str:
 def home(tmp_path) -> Path:
     home = tmp_path / "home"
     home.mkdir()
+    # Dagster's databases are made here: two processes must not make them at once.
+    with DagsterInstance.from_config(str(dagster_home(home, PROJECT / "dagster.yaml"))) as instance:
+        instance.get_runs(limit=1)
     return home
 
 
