@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import progress
 import pytest
+from dagster import DagsterInstance
 
+from aquifer.foreground import dagster_home
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
 from aquifer.query import Queries
@@ -55,6 +58,15 @@ class Home:
             for name in self.lake.names()
             if not name.startswith("bronze.") and not name.endswith("_quarantine")
         ]
+
+
+@contextmanager
+def dagster_instance(home: Path) -> Iterator[DagsterInstance]:
+    """The Dagster instance under AQUIFER_HOME, as `aquifer` makes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(dagster_home(home, PROJECT / "dagster.yaml")))
+        with DagsterInstance.get() as instance:
+            yield instance
 
 
 class Nursery:

@@ -196,10 +196,12 @@ def _instance() -> "Iterator[DagsterInstance]":
 
 def _dagster_home() -> Path:
     """AQUIFER_HOME, with the Dagster home below it made and named to Dagster."""
+    from aquifer.dagster_event_log import BATCH_SIZE
     from aquifer.foreground import dagster_home
 
     home: Path = _plugin("environment").home()
     os.environ["DAGSTER_HOME"] = str(dagster_home(home, PROJECT / "dagster.yaml"))
+    os.environ.update(BATCH_SIZE)
     return home
 
 

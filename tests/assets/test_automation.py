@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import PROJECT
+from conftest import dagster_instance
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
@@ -33,7 +33,6 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.freshness import FreshnessDaemon
 
 from aquifer.assets import bronze_asset
-from aquifer.foreground import dagster_home
 from aquifer.lake import SEQUENCE
 from assets import snapshots, tables
 from assets.definitions import defs
@@ -64,13 +63,8 @@ DAY = b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerI
 
 @pytest.fixture
 def instance(tmp_path) -> Iterator[DagsterInstance]:
-    with instance_under(tmp_path / "home") as instance:
+    with dagster_instance(tmp_path / "home") as instance:
         yield instance
-
-
-def instance_under(home: Path) -> DagsterInstance:
-    """The project's own instance, as `aquifer` makes it under AQUIFER_HOME."""
-    return DagsterInstance.from_config(str(dagster_home(home, PROJECT / "dagster.yaml")))
 
 
 class Sensor:
@@ -296,7 +290,7 @@ def downstream(table: str) -> set[str]:
 def settled(tmp_path_factory) -> Path:
     """A home where every table was materialised at noon."""
     home = tmp_path_factory.mktemp("settled")
-    with instance_under(home) as instance, Automation(instance) as automation:
+    with dagster_instance(home) as instance, Automation(instance) as automation:
         automation.materialized(TABLES)
     return home
 
@@ -304,7 +298,7 @@ def settled(tmp_path_factory) -> Path:
 @pytest.fixture
 def automation(settled, tmp_path) -> Iterator[Automation]:
     home = shutil.copytree(settled, tmp_path / "home")
-    with instance_under(home) as instance, Automation(instance) as automation:
+    with dagster_instance(home) as instance, Automation(instance) as automation:
         assert automation.tick() == set()
         yield automation
 

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, invoice_files
-from dagster import AssetKey, DagsterInstance
+from conftest import PROJECT, dagster_instance, invoice_files
+from dagster import AssetKey
 
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
@@ -46,16 +46,14 @@ def home(tmp_path_factory, data) -> Path:
     return home
 
 
-def test_the_demo_leaves_its_runs_in_the_instance_that_the_ui_opens(home, monkeypatch):
-    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
-    with DagsterInstance.get() as instance:
+def test_the_demo_leaves_its_runs_in_the_instance_that_the_ui_opens(home):
+    with dagster_instance(home) as instance:
         runs = {run.job_name: run.status.value for run in instance.get_runs()}
     assert runs == {"main": "SUCCESS", "snapshots": "SUCCESS"}
 
 
-def test_every_materialisation_records_the_versions_that_it_read_and_wrote(home, monkeypatch):
-    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
-    with DagsterInstance.get() as instance:
+def test_every_materialisation_records_the_versions_that_it_read_and_wrote(home):
+    with dagster_instance(home) as instance:
         for name, upstream in (
             ("silver.invoice_lines", "bronze.invoice_lines"),
             ("gold.fct_sales", "silver.invoice_lines"),
@@ -70,9 +68,8 @@ def test_every_materialisation_records_the_versions_that_it_read_and_wrote(home,
             assert "|" in metadata["sample"].value
 
 
-def test_a_number_is_reproduced_from_the_versions_that_were_recorded(home, tmp_path, monkeypatch):
-    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
-    with DagsterInstance.get() as instance:
+def test_a_number_is_reproduced_from_the_versions_that_were_recorded(home, tmp_path):
+    with dagster_instance(home) as instance:
         event = instance.get_latest_materialization_event(AssetKey(["gold", "daily_sales"]))
     metadata = event.asset_materialization.metadata
     written, read = metadata["version written"].value, metadata["versions read"].value

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import progress
 import pytest
-from conftest import PROJECT, Home, invoice_files
-from dagster import DagsterInstance
+from conftest import PROJECT, Home, dagster_instance, invoice_files
 
 from resources.simulation.rates_server import serve_rates
 
@@ -109,19 +108,16 @@ def kill_once(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
 
 def runs(home: Path) -> list[tuple[str, str]]:
     """The runs in the Dagster instance of a home, oldest first: job and status."""
-    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+    with dagster_instance(home) as instance:
         return [(run.job_name, run.status.value) for run in reversed(instance.get_runs())]
 
 
-def test_a_demo_that_was_killed_in_gold_is_completed_by_the_next(
-    tmp_path, monkeypatch, undisturbed
-):
+def test_a_demo_that_was_killed_in_gold_is_completed_by_the_next(tmp_path, undisturbed):
     data, home = tmp_path / "data", Home(tmp_path / "home")
     data.mkdir()
     for day in DAYS:
         shutil.copyfile(day, data / day.name)
         os.utime(data / day.name, (1_300_000_000, 1_300_000_000))
-    monkeypatch.setenv("DAGSTER_HOME", str(home.folder / "dagster"))
     gold = home.folder / "lake" / "gold"
     kill_once(demo(home.folder, data), lambda: any(gold.glob("dim_store/*.parquet")))
     assert runs(home.folder) == [("main", "STARTED")]

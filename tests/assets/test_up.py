@@ -14,10 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
-
-from aquifer.foreground import dagster_home
+from conftest import PROJECT, dagster_instance
+from dagster import DagsterRunStatus, RunsFilter
 
 PATIENCE_SECONDS = 180
 
@@ -97,7 +95,7 @@ def unfinished(home: Path) -> list[str]:
     """The runs that the home's instance takes for running."""
     if not (home / "dagster" / "history" / "runs.db").exists():
         return []
-    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+    with dagster_instance(home) as instance:
         found = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
         return [run.run_id for run in found]
 
@@ -112,7 +110,7 @@ def home(tmp_path) -> Path:
     home = tmp_path / "home"
     home.mkdir()
     # Dagster's databases are made here: two processes must not make them at once.
-    with DagsterInstance.from_config(str(dagster_home(home, PROJECT / "dagster.yaml"))) as instance:
+    with dagster_instance(home) as instance:
         instance.get_runs(limit=1)
     return home
 
