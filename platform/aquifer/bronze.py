@@ -167,7 +167,7 @@ class BronzeTable(ABC):
             marks=marks,
             version=version,
             seconds=time.monotonic() - started,
-            sample=sample_markdown(sample.slice(0, 5), self.contract) if rows else "",
+            sample=sample_markdown(sample, self.contract),
         )
 
 
