@@ -20,7 +20,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from aquifer.advance import Advance
-from aquifer.contract import Contract, arrow_schema
+from aquifer.contract import Contract, arrow_schema, contract_fields
 from aquifer.errors import SourceError
 from aquifer.lake import SEQUENCE, Lake
 from aquifer.masking import sample_markdown
@@ -73,6 +73,16 @@ class BronzeTable(ABC):
         row as it came) and `_origin` (the rest of it), for the quarantine, and those of the kind.
         `contract` is the silver table's, whose fields are looked for in an event.
         """
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns as received."""
+        return [column.name for column in contract_fields(self.contract)]
+
+    @property
+    def struct(self) -> str:
+        """SQL for the columns as received, as `named_struct` takes them."""
+        return ", ".join(f"'{name}', `{name}`" for name in self.columns)
 
     def column_of(self, field: str) -> str:
         """The column of this table that holds a field of `raw`."""

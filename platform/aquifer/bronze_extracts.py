@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aquifer.bronze import Batch, BronzeTable
-from aquifer.contract import Contract, contract_fields
+from aquifer.contract import Contract
 from aquifer.lake import NOTHING, SEQUENCE, Lake
 
 logger = logging.getLogger("aquifer.bronze")
@@ -76,7 +76,7 @@ class ExtractTable(BronzeTable):
         now = source.now()
         reached = lake.progress(self.name, WATERMARK)
         since = None if reached == NOTHING else _instant(reached) - self.overlap
-        extracted = source.extract(self.entity, since).select(self._columns)
+        extracted = source.extract(self.entity, since).select(self.columns)
         # By the source's own clock, which wrote the watermarks: the host's may show another year.
         told = [_told(text, now) for text in extracted[self.watermark].to_pylist()]
         self._warn_of_rows_without(told, extracted)
@@ -90,10 +90,6 @@ class ExtractTable(BronzeTable):
             {WATERMARK: max([reached, *marks])} if marks else {},
             duplicates=len(extracted) - len(news),
         )
-
-    @property
-    def _columns(self) -> list[str]:
-        return [column.name for column in contract_fields(self.contract)]
 
     def _warn_of_rows_without(self, told: Sequence[datetime | None], extracted: pa.Table) -> None:
         if without := [place for place, instant in enumerate(told) if instant is None]:
@@ -146,11 +142,11 @@ class ExtractTable(BronzeTable):
                 | changed_at.is_null()
                 | pc.field(self.key[0]).isin(pa.array(always, pa.string()))
             )
-        columns = [*self._columns, *self.technical.names, SEQUENCE]
+        columns = [*self.columns, *self.technical.names, SEQUENCE]
         received = lake.read(self.name, columns, where).sort_by(
             [(SEQUENCE, "ascending"), ("_row", "ascending")]
         )
-        states = received.select(self._columns).to_pylist()
+        states = received.select(self.columns).to_pylist()
         operations = received["_op"].to_pylist()
         instants = pc.coalesce(received["_changed_at"], received["_extracted_at"]).to_pylist()
         return {
@@ -180,13 +176,12 @@ class ExtractTable(BronzeTable):
         return _operated(pa.table({key: pa.array(gone, pa.string())}), "d")
 
     def decoded(self, contract: type[Contract]) -> str:
-        raw = ", ".join(f"'{c.name}', `{c.name}`" for c in contract_fields(self.contract))
         return (
-            f"select named_struct({raw}) as raw, _op, "
+            f"select named_struct({self.struct}) as raw, _op, "
             "coalesce(_changed_at, _extracted_at) as _changed_at, "
             f"{SEQUENCE} as _order, "
             f"concat_ws('#', '{self.entity}', {SEQUENCE}, _row) as _position, "
-            f"'{self.entity}' as _source, to_json(named_struct({raw})) as _raw, "
+            f"'{self.entity}' as _source, to_json(named_struct({self.struct})) as _raw, "
             f"{self.origin} as _origin from received"
         )
 

@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from aquifer.bronze import Batch, BronzeTable
 from aquifer.conform import EMPTY
-from aquifer.contract import Contract, contract_fields
+from aquifer.contract import Contract
 from aquifer.delimited import IncompleteFile, read_delimited
 from aquifer.errors import SourceError
 from aquifer.lake import Lake
@@ -42,7 +42,6 @@ class FileTable(BronzeTable):
 
     def batches(self, lake: Lake, source: Any) -> Iterator[Batch]:
         log = lake.table(self.name)
-        columns = [column.name for column in contract_fields(self.contract)]
         tables: list[pa.Table] = []
         marks: dict[str, int] = {}
         unreadable: list[str] = []
@@ -52,7 +51,7 @@ class FileTable(BronzeTable):
             if delivered and log.transaction_version(content) == delivered:
                 continue
             try:
-                rows = read_delimited(file.content, file.landed_as, columns)
+                rows = read_delimited(file.content, file.landed_as, self.columns)
             except IncompleteFile as error:
                 logger.warning("%s; it is read when it is whole", error)
                 continue
@@ -69,20 +68,16 @@ class FileTable(BronzeTable):
 
     def decoded(self, contract: type[Contract]) -> str:
         return (
-            f"select named_struct({_struct(self.contract)}) as raw, "
+            f"select named_struct({self.struct}) as raw, "
             "concat_ws('#', _file, _delivery, _row) as _position, _file as _source, "
             "cast(null as timestamp) as _changed_at, cast(_delivery as bigint) as _order, "
-            f"to_json(named_struct({_struct(self.contract)}, '_extra', _extra)) as _raw, "
+            f"to_json(named_struct({self.struct}, '_extra', _extra)) as _raw, "
             f"{self.origin} as _origin, "
             f"case when _row = 0 then '{EMPTY}' else 'c' end as _op, _file, _delivery from received"
         )
 
     def stands(self, log: DeltaTable, origin: Mapping[str, Any]) -> bool:
         return bool(log.transaction_version(f"file:{origin['_file']}") == origin["_delivery"])
-
-
-def _struct(contract: type[Contract]) -> str:
-    return ", ".join(f"'{c.name}', `{c.name}`" for c in contract_fields(contract))
 
 
 def _nothing(rows: pa.Table) -> pa.Table:
