@@ -9,17 +9,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from aquifer.errors import SettingError
 from aquifer.eventlog import Event
+from aquifer.instants import instant
 
 PARTITIONS = 4
 PATIENCE_SECONDS = 60
 """How long to wait for another writer."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 TABLES: Mapping[str, Sequence[str]] = {
     "customers": ("customer_id", "name", "email", "phone", "address", "city", "country"),
@@ -176,7 +174,7 @@ class OutboxEventLog:
                 (topic, partition, offset, limit),
             ).fetchall()
         return [
-            Event(topic, partition, place, key, value, EPOCH + timedelta(microseconds=ts_us))
+            Event(topic, partition, place, key, value, instant(ts_us))
             for place, key, value, ts_us in rows
         ]
 

@@ -7,12 +7,13 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 
-from resources.order_database import EPOCH, connect, create_clock, lacks, transaction
+from aquifer.instants import instant
+from resources.order_database import connect, create_clock, lacks, transaction
 
 TABLES: Mapping[str, Sequence[str]] = {
     "members": ("member_id", "customer_id", "status", "joined_on", "recorded_at"),
@@ -46,7 +47,7 @@ class RewardsExtracts:
         """The database's present: its simulated clock, in UTC."""
         with closing(self._connect()) as connection:
             (ts_us,) = connection.execute("select ts_us from clock").fetchone()
-        return EPOCH + timedelta(microseconds=ts_us)
+        return instant(ts_us)
 
     def extract(self, entity: str, since: datetime | None) -> pa.Table:
         """Rows recorded at or after `since`, or at no readable time, as text columns, by key."""

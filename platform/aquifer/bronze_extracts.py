@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from aquifer.bronze import Batch, BronzeTable
 from aquifer.contract import Contract
+from aquifer.instants import instant, micros
 from aquifer.lake import NOTHING, SEQUENCE, Lake
 
 logger = logging.getLogger("aquifer.bronze")
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INSTANT = pa.timestamp("us", "UTC")
 WATERMARK = "watermark"
 
@@ -75,7 +75,7 @@ class ExtractTable(BronzeTable):
     def batches(self, lake: Lake, source: ExtractSource) -> Iterator[Batch]:
         now = source.now()
         reached = lake.progress(self.name, WATERMARK)
-        since = None if reached == NOTHING else _instant(reached) - self.overlap
+        since = None if reached == NOTHING else instant(reached) - self.overlap
         extracted = source.extract(self.entity, since).select(self.columns)
         # By the source's own clock, which wrote the watermarks: the host's may show another year.
         told = [_told(text, now) for text in extracted[self.watermark].to_pylist()]
@@ -83,16 +83,16 @@ class ExtractTable(BronzeTable):
         news = self._news(lake, extracted, told, since)
         rows = pa.concat_tables([news, self._deleted(lake, source)], promote_options="default")
         numbers = pa.array(range(len(rows)), pa.int64())
-        at = pa.repeat(pa.scalar(now, INSTANT), len(rows))
-        marks = [_micros(instant) for instant in told if instant]
+        extracted_at = pa.repeat(pa.scalar(now, INSTANT), len(rows))
+        marks = [micros(at) for at in told if at]
         yield Batch(
-            rows.append_column("_extracted_at", at).append_column("_row", numbers),
+            rows.append_column("_extracted_at", extracted_at).append_column("_row", numbers),
             {WATERMARK: max([reached, *marks])} if marks else {},
             duplicates=len(extracted) - len(news),
         )
 
     def _warn_of_rows_without(self, told: Sequence[datetime | None], extracted: pa.Table) -> None:
-        if without := [place for place, instant in enumerate(told) if instant is None]:
+        if without := [place for place, at in enumerate(told) if at is None]:
             logger.warning(
                 "%s: rows without a %s that is a time of the past: %d, the first with %r; each "
                 "extraction reads them again; correct them in the source",
@@ -195,20 +195,12 @@ def _trimmed(text: str | None) -> str:
     return (text or "").strip(" ")
 
 
-def _instant(micros: int) -> datetime:
-    return EPOCH + timedelta(microseconds=micros)
-
-
-def _micros(instant: datetime) -> int:
-    return (instant - EPOCH) // timedelta(microseconds=1)
-
-
 def _told(text: str | None, now: datetime) -> datetime | None:
     """The instant that a watermark tells; none when it is no time, or a time after `now`."""
     try:
-        instant = datetime.fromisoformat(text or "")
+        at = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=UTC)
-    return instant if instant <= now else None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return at if at <= now else None

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from aquifer.delimited import read_delimited
 from aquifer.errors import SourceError
+from aquifer.instants import micros
 from aquifer.landing import LandedFile
 from resources import order_database, rewards_database
 from resources.order_database import connect, transaction
 from resources.simulation import lives, members, schedule, words
 from resources.simulation.lives import Invoice
-from resources.simulation.schedule import Step, enrol, micros, play, remember, unknown
+from resources.simulation.schedule import Step, enrol, play, remember, unknown
 
 USED = ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
 COLUMNS = [*USED, "Description", "Country"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from aquifer.instants import instant, micros
 
 TABLES = """
 create table if not exists schedule (
@@ -36,14 +36,9 @@ class Step:
     delay: timedelta = timedelta(0)
 
 
-def micros(instant: datetime) -> int:
-    """Microseconds since 1970 UTC."""
-    return (instant - EPOCH) // timedelta(microseconds=1)
-
-
-def text(instant: datetime) -> str:
+def text(at: datetime) -> str:
     """An instant as the databases write it."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
 
 
 def unknown(connection: sqlite3.Connection, entities: Iterable[str]) -> list[str]:
@@ -102,7 +97,7 @@ def play(connection: sqlite3.Connection, now_us: int, stamp: str | None = None) 
         if stamp and op != "delete":
             # What is written late because its entity was unknown is recorded when it is written.
             recorded = ts_us if visible_us > before_us else before_us
-            values[stamp] = text(EPOCH + timedelta(microseconds=recorded))
+            values[stamp] = text(instant(recorded))
         if ts_us != clock_us:
             connection.execute("update clock set ts_us = ?", (ts_us,))
             clock_us = ts_us

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from worlds import World
 
+from aquifer.instants import micros
 from aquifer.lake import Lake
 from aquifer.runtime import Runtime
 from assets.bronze.members import members as bronze_members
@@ -18,7 +19,7 @@ from assets.silver.members import members
 from assets.silver.points_ledger import points_ledger
 from resources.order_database import connect, transaction
 from resources.rewards_database import RewardsExtracts, create_tables
-from resources.simulation.schedule import micros, text
+from resources.simulation.schedule import text
 
 MONDAY = datetime(2011, 3, 7, tzinfo=UTC)
 HOUR = timedelta(hours=1)

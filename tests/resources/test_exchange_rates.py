@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from aquifer.errors import SourceError
+from aquifer.instants import micros
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
 from assets.bronze.exchange_rates import exchange_rates
@@ -21,7 +22,6 @@ from resources.order_database import connect
 from resources.rewards_database import RewardsExtracts, create_tables
 from resources.simulation import rates_server
 from resources.simulation.rates_server import serve_rates
-from resources.simulation.schedule import micros
 
 NEW_YEAR = datetime(2011, 1, 1, tzinfo=UTC)
 ONE_RATE = {"date": "2010-12-31", "currency": "EUR", "rate": "1.1612"}

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from conftest import Home
 
+from aquifer.instants import micros
 from aquifer.runtime import Runtime
 from assets import tables
 from resources.engine import EngineResource
 from resources.lake import LakeResource
 from resources.order_database import connect, transaction
 from resources.rewards_database import TABLES, RewardsExtracts, create_tables
-from resources.simulation.schedule import micros, text
+from resources.simulation.schedule import text
 
 MONDAY = datetime(2011, 3, 7, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
