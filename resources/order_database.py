@@ -5,19 +5,16 @@ what happens in it (`simulation`).
 """
 
 import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aquifer.errors import SettingError
 from aquifer.eventlog import Event
 from aquifer.instants import instant
+from resources.sqlite import connect, create_clock, create_table, lacks, transaction
 
 PARTITIONS = 4
-PATIENCE_SECONDS = 60
-"""How long to wait for another writer."""
 
 TABLES: Mapping[str, Sequence[str]] = {
     "customers": ("customer_id", "name", "email", "phone", "address", "city", "country"),
@@ -53,66 +50,13 @@ create table if not exists outbox (
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection in WAL mode with transactions begun by hand; one line when it cannot be had."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_SECONDS)
-        _write_ahead(connection)
-    except (OSError, sqlite3.DatabaseError) as error:
-        raise SettingError(f"cannot open the database {path}: {error}; check its folder") from error
-    connection.execute("pragma synchronous = normal")
-    return connection
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    # Other than a lock for writing, SQLite does not wait for this one: of two processes that open
-    # a new database at once, one is refused.
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            connection.execute("pragma journal_mode = wal")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, with the write lock taken at once."""
-    connection.execute("begin immediate")
-    try:
-        yield
-    except BaseException:
-        connection.execute("rollback")
-        raise
-    connection.execute("commit")
-
-
-def lacks(connection: sqlite3.Connection, tables: Iterable[str]) -> bool:
-    """Whether a table is missing. Readers ask before they create: creating waits for writers."""
-    rows = connection.execute("select name from sqlite_master where type = 'table'")
-    return not {name for (name,) in rows}.issuperset(tables)
-
-
-def create_clock(connection: sqlite3.Connection) -> None:
-    """Create the clock that tells the database's simulated present."""
-    connection.execute("create table if not exists clock (ts_us integer not null)")
-    connection.execute("insert into clock select 0 where not exists (select 1 from clock)")
-
-
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create what is missing: the tables, the outbox and the capturing triggers."""
     with transaction(connection):
         create_clock(connection)
         connection.execute(OUTBOX)
         for table, columns in TABLES.items():
-            listed = ", ".join(columns[1:])
-            connection.execute(
-                f"create table if not exists {table} ({columns[0]} primary key, {listed})"
-            )
+            create_table(connection, table, columns)
             for op, event, row in CAPTURED:
                 connection.execute(_trigger(table, columns, op, event, row))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from aquifer.instants import instant
-from resources.order_database import connect, create_clock, lacks, transaction
+from resources.sqlite import connect, create_clock, create_table, lacks, transaction
 
 TABLES: Mapping[str, Sequence[str]] = {
     "members": ("member_id", "customer_id", "status", "joined_on", "recorded_at"),
@@ -28,10 +28,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
     with transaction(connection):
         create_clock(connection)
         for table, columns in TABLES.items():
-            listed = ", ".join(columns[1:])
-            connection.execute(
-                f"create table if not exists {table} ({columns[0]} primary key, {listed})"
-            )
+            create_table(connection, table, columns)
             connection.execute(
                 f"create index if not exists {table}_recorded on {table} (recorded_at)"
             )

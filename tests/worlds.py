@@ -18,7 +18,8 @@ from aquifer.runtime import Runtime
 from assets import snapshots, tables
 from resources.engine import EngineResource
 from resources.lake import LakeResource
-from resources.order_database import OutboxEventLog, connect, create_tables
+from resources.order_database import OutboxEventLog, create_tables
+from resources.sqlite import connect
 
 LAYERS = ("bronze", "silver", "gold")
 SILVER = {table.name: table for table in tables.silver}

@@ -16,10 +16,10 @@ from aquifer.errors import SourceError
 from aquifer.instants import micros
 from aquifer.landing import LandedFile
 from resources import order_database, rewards_database
-from resources.order_database import connect, transaction
 from resources.simulation import lives, members, schedule, words
 from resources.simulation.lives import Invoice
 from resources.simulation.schedule import Step, enrol, play, remember, unknown
+from resources.sqlite import connect, transaction
 
 USED = ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
 COLUMNS = [*USED, "Description", "Country"]

@@ -14,6 +14,7 @@ from assets import tables
 from resources import order_database, rewards_database
 from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts
+from resources.sqlite import connect
 
 TABLES = ["invoice_lines", "customers", "customer_changes", "orders", "members"]
 WRITTEN = ["17850", "017850", "17850.0", " 0017850 "]
@@ -45,7 +46,7 @@ def lake(tmp_path_factory) -> Lake:
 
 
 def write_databases(folder: Path) -> None:
-    with closing(order_database.connect(folder / "orders.db")) as connection:
+    with closing(connect(folder / "orders.db")) as connection:
         order_database.create_tables(connection)
         for at, number in enumerate(WRITTEN):
             connection.execute("update clock set ts_us = ?", [1_300_000_000_000_000 + at])
@@ -58,7 +59,7 @@ def write_databases(folder: Path) -> None:
                 "values (?, ?, 'S1', 'placed', '2010-12-01 08:00:00', 'GBP')",
                 [f"O{at}", number],
             )
-    with closing(rewards_database.connect(folder / "rewards.db")) as connection:
+    with closing(connect(folder / "rewards.db")) as connection:
         rewards_database.create_tables(connection)
         connection.execute("update clock set ts_us = 1300000000000000")
         for at, number in enumerate(WRITTEN):

@@ -17,9 +17,9 @@ from assets.bronze.members import members as bronze_members
 from assets.bronze.points_ledger import points_ledger as bronze_points
 from assets.silver.members import members
 from assets.silver.points_ledger import points_ledger
-from resources.order_database import connect, transaction
 from resources.rewards_database import RewardsExtracts, create_tables
 from resources.simulation.schedule import text
+from resources.sqlite import connect, transaction
 
 MONDAY = datetime(2011, 3, 7, tzinfo=UTC)
 HOUR = timedelta(hours=1)

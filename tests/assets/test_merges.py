@@ -14,7 +14,8 @@ from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 from assets.bronze.regions import regions as bronze_regions
 from assets.silver.invoice_lines import invoice_lines
 from assets.silver.regions import regions
-from resources.order_database import OutboxEventLog, connect, create_tables, transaction
+from resources.order_database import OutboxEventLog, create_tables
+from resources.sqlite import connect, transaction
 
 EPOCH_US = 1_300_000_000_000_000
 COUNTRIES = 30

@@ -28,6 +28,7 @@ from assets.silver.points_ledger import points_ledger
 from resources import order_database, rewards_database
 from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts
+from resources.sqlite import connect
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 GOOD = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
@@ -239,7 +240,7 @@ class AnyOrderLine(Contract):
 
 def test_a_repaired_contract_takes_in_events_in_the_order_of_their_changes(world):
     database = world.folder / "orders.db"
-    with closing(order_database.connect(database)) as connection:
+    with closing(connect(database)) as connection:
         order_database.create_tables(connection)
         connection.executescript(
             """
@@ -264,7 +265,7 @@ def test_a_repaired_contract_takes_in_events_in_the_order_of_their_changes(world
 
 def test_a_repaired_row_of_an_extract_is_taken_in(world):
     database = world.folder / "rewards.db"
-    with closing(order_database.connect(database)) as connection:
+    with closing(connect(database)) as connection:
         rewards_database.create_tables(connection)
         connection.execute("update clock set ts_us = 1300000000000000")
         connection.execute(

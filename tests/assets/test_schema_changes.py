@@ -26,6 +26,7 @@ from assets.silver.invoice_lines import invoice_lines
 from assets.silver.stores import stores
 from resources import order_database
 from resources.order_database import OutboxEventLog
+from resources.sqlite import connect
 
 DIM_STORE = "gold.dim_store"
 METADATA = table(owner="team:stores", grain="a store", fresh_within=hours(26))
@@ -83,7 +84,7 @@ class Shop(World):
         self.write("insert into stores values ('s1', 'First', 'Leeds', 'UK', '2010-01-01')")
 
     def _connect(self) -> sqlite3.Connection:
-        return order_database.connect(self.database)
+        return connect(self.database)
 
     def deliver(self, name: str, *lines: str) -> None:
         file = self.landing.folder / name

@@ -18,10 +18,10 @@ from aquifer.lake import Lake
 from aquifer.lease import FileLeases
 from assets.bronze.exchange_rates import exchange_rates
 from resources.exchange_rates import ExchangeRates
-from resources.order_database import connect
 from resources.rewards_database import RewardsExtracts, create_tables
 from resources.simulation import rates_server
 from resources.simulation.rates_server import serve_rates
+from resources.sqlite import connect
 
 NEW_YEAR = datetime(2011, 1, 1, tzinfo=UTC)
 ONE_RATE = {"date": "2010-12-31", "currency": "EUR", "rate": "1.1612"}

@@ -13,14 +13,8 @@ import pytest
 from conftest import PROJECT
 
 from aquifer.errors import SettingError
-from resources.order_database import (
-    PARTITIONS,
-    TABLES,
-    OutboxEventLog,
-    connect,
-    create_tables,
-    transaction,
-)
+from resources.order_database import PARTITIONS, TABLES, OutboxEventLog, create_tables
+from resources.sqlite import connect, transaction
 
 PUBLISHED = datetime(2011, 3, 1, 8, 26, 0, 250, tzinfo=UTC)
 TS_US = 1_298_967_960_000_250
@@ -30,7 +24,8 @@ WRITER = """
 import sys
 from contextlib import closing
 from pathlib import Path
-from resources.order_database import connect, create_tables, transaction
+from resources.order_database import create_tables
+from resources.sqlite import connect, transaction
 
 name = sys.argv[2]
 sys.stdin.readline()

@@ -13,9 +13,9 @@ from aquifer.runtime import Runtime
 from assets import tables
 from resources.engine import EngineResource
 from resources.lake import LakeResource
-from resources.order_database import connect, transaction
 from resources.rewards_database import TABLES, RewardsExtracts, create_tables
 from resources.simulation.schedule import text
+from resources.sqlite import connect, transaction
 
 MONDAY = datetime(2011, 3, 7, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
