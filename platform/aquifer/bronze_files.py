@@ -14,6 +14,7 @@ from aquifer.contract import Contract
 from aquifer.delimited import IncompleteFile, read_delimited
 from aquifer.errors import SourceError
 from aquifer.lake import Lake
+from aquifer.landing import LandingFolder
 
 logger = logging.getLogger("aquifer.bronze")
 
@@ -40,7 +41,7 @@ class FileTable(BronzeTable):
     skips_unreadable = True
     is_row = "_row > 0"
 
-    def batches(self, lake: Lake, source: Any) -> Iterator[Batch]:
+    def batches(self, lake: Lake, source: LandingFolder) -> Iterator[Batch]:
         log = lake.table(self.name)
         tables: list[pa.Table] = []
         marks: dict[str, int] = {}

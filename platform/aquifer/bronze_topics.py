@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from aquifer.bronze import Batch, BronzeTable
 from aquifer.contract import Contract, contract_fields
+from aquifer.eventlog import Event, EventLog
 from aquifer.lake import Lake
 
 
@@ -26,7 +27,7 @@ class TopicTable(BronzeTable):
         ]
     )
 
-    def batches(self, lake: Lake, source: Any) -> Iterator[Batch]:
+    def batches(self, lake: Lake, source: EventLog) -> Iterator[Batch]:
         log = lake.table(self.name)
         for partition, end in sorted(source.end_offsets(self.topic).items()):
             mark = f"{self.topic}/{partition}"
@@ -57,7 +58,7 @@ class TopicTable(BronzeTable):
         return {"value": refused["raw"]}
 
 
-def _events_table(events: list[Any]) -> pa.Table:
+def _events_table(events: list[Event]) -> pa.Table:
     return pa.table(
         {
             "key": pa.array([event.key for event in events], pa.string()),
