@@ -154,10 +154,7 @@ class Lake:
 
     def progress(self, name: str, upstream: str) -> int:
         """The highest `_seq` of the upstream that the table has taken in."""
-        if not self.exists(name):
-            return NOTHING
-        recorded = self.table(name).transaction_version(upstream)
-        return NOTHING if recorded is None else recorded
+        return self.marks(name, [upstream]).get(upstream, NOTHING)
 
     def marks(self, name: str, upstreams: Iterable[str]) -> dict[str, int]:
         """The progress of a table by upstream, but for those that it has taken in nothing of."""
