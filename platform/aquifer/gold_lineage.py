@@ -1,6 +1,7 @@
 """Column lineage of gold tables, from the SQL that built them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlglot import exp, parse_one
 from sqlglot.lineage import lineage
@@ -17,12 +18,10 @@ def query_lineage(
     sql: str, columns: list[str], upstreams: Columns
 ) -> dict[str, list[tuple[str, str]]]:
     """For each column of a query, the upstream tables and columns that it is made from."""
-    schema: dict[str, object] = {}
-    layers: dict[str, dict[str, Mapping[str, str]]] = {}
+    schema: dict[str, Any] = {}
     for name, types in upstreams.items():
         layer, table = name.split(".")
-        layers.setdefault(layer, {})[table] = types
-    schema.update(layers)
+        schema.setdefault(layer, {})[table] = types
     query = qualify(
         parse_one(sql, dialect=DIALECT),
         schema=schema,
