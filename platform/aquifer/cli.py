@@ -1,12 +1,10 @@
 """The `aquifer` command.
 
-Belongs here: arguments, what is printed, exit codes (0 fine, 1 the platform says no, 2 wrong
-arguments). Does not: the work itself. The domain is found by the project's entry points, so that
-the mechanism imports nothing of it.
+Belongs here: arguments and exit codes (0 fine, 1 the platform says no, 2 wrong arguments). Does
+not: the work itself, and how results are printed (`printing`). The domain is found by the project's
+entry points, so that the mechanism imports nothing of it.
 """
 
-import csv
-import json
 import os
 import socket
 import sys
@@ -14,15 +12,12 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from aquifer.errors import AquiferError, SettingError
 
@@ -52,7 +47,7 @@ def demo(
     data: Annotated[Path, typer.Option(help="Folder of daily CSV files of invoice lines.")],
 ) -> None:
     """Deliver the files, run the main job on them and print what came of it."""
-    from aquifer import foreground
+    from aquifer import foreground, printing
     from aquifer.landing import LandingFolder, deliver
 
     started = time.monotonic()
@@ -65,11 +60,12 @@ def demo(
         definitions, snapshots = _plugin("definitions"), _plugin("snapshots")
         outcome = foreground.Outcome()
         foreground.run_job(definitions.resolve_job_def("main"), instance, outcome, {})
-        days = snapshots.touched_days(definitions.resources["lake"].lake)
+        lake = definitions.resources["lake"].lake
+        days = snapshots.touched_days(lake)
         if outcome.ok and days:
             job = definitions.resolve_job_def("snapshots")
             foreground.run_job(job, instance, outcome, dict(snapshots.request(*days).tags))
-        _summarise(definitions.resources["lake"].lake, outcome, time.monotonic() - started)
+        printing.print_summary(lake, outcome, time.monotonic() - started)
     raise typer.Exit(0 if outcome.ok else 1)
 
 
@@ -100,22 +96,16 @@ def query(
     format: Annotated[Format, typer.Option(help="How the result is printed.")] = Format.table,
 ) -> None:
     """Query the lake."""
-    from aquifer.query import Queries, plain
+    from aquifer import printing
+    from aquifer.query import Queries
 
     result = Queries(_plugin("environment").resources()["lake"].lake).run(sql)
     if format is Format.json:
-        rows = [plain(row, _number) for row in result.to_pylist()]
-        print(json.dumps(rows, ensure_ascii=False))
-        return
-    texts = [list(plain(row, str).values()) for row in result.to_pylist()]
-    if format is Format.csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerows([result.column_names, *texts])
-        return
-    table = Table(*result.column_names)
-    for row in texts:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        printing.print_json(result)
+    elif format is Format.csv:
+        printing.print_csv(result)
+    else:
+        printing.print_table(result)
 
 
 @app.command()
@@ -220,38 +210,6 @@ def _free(port: int) -> int:
             taken: int = probe.getsockname()[1]
             return taken
     raise SettingError("no port of 127.0.0.1 is free; close a server and try again")
-
-
-def _number(value: Decimal) -> float | int | str:
-    number = float(value)
-    if Decimal(repr(number)) != value:
-        return str(value)
-    return int(value) if value == value.to_integral_value() else number
-
-
-def _summarise(lake: Any, outcome: Any, seconds: float) -> None:
-    from aquifer.query import Queries
-
-    queries = Queries(lake)
-    table = Table("table", "rows", title="The lake")
-    table.columns[1].justify = "right"
-    for name in lake.names():
-        rows = queries.run(f"select count(*) as n from {name}")["n"][0].as_py()
-        if rows or not name.endswith("_quarantine"):
-            table.add_row(name, f"{rows:,}")
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table)
-    console.print(
-        f"checks: {outcome.passed} passed, {len(outcome.warned)} warned, "
-        f"{len(outcome.failed)} failed"
-    )
-    for name, rows in sorted(outcome.reasons.items()):
-        console.print(f"  quarantined: {name}: {rows:,} rows")
-    for name in outcome.failed:
-        console.print(f"  failed: {name}", markup=False, soft_wrap=True)
-    for failure in outcome.failures:
-        console.print(f"  failed: {failure}", markup=False, soft_wrap=True)
-    console.print(f"{seconds:.1f} s; look at it with `make up`")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ Belongs here: reading with SQL. Does not: writing, which only assets do.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from itertools import count
-from typing import Any
 from urllib.parse import unquote
 
 import duckdb
@@ -145,16 +143,3 @@ def _apart(names: Sequence[str]) -> list[str]:
         free = (other for other in numbered if other not in names and other not in apart)
         apart.append(next(free) if name in apart else name)
     return apart
-
-
-def plain(row: Mapping[str, Any], decimal: Callable[[Decimal], Any]) -> dict[str, Any]:
-    """A row of plain values: instants and days as ISO text, decimals by `decimal`."""
-    return {name: _plain(value, decimal) for name, value in row.items()}
-
-
-def _plain(value: Any, decimal: Callable[[Decimal], Any]) -> Any:
-    if isinstance(value, Decimal):
-        return decimal(value)
-    if isinstance(value, list):
-        return [_plain(item, decimal) for item in value]
-    return value.isoformat() if hasattr(value, "isoformat") else value
