@@ -145,3 +145,19 @@ def failure(event: Mapping[str, Any]) -> str | None:
 def is_test(event: Mapping[str, Any]) -> bool:
     """Whether the event is of a test."""
     return bool(event["data"].get("node_info", {}).get("resource_type") == "test")
+
+
+def succeeded(event: Mapping[str, Any]) -> bool:
+    """Whether the event reports a model that was built."""
+    if event["info"]["name"] != "LogModelResult":
+        return False
+    status: str = event["data"]["node_info"]["node_status"]
+    return status == "success"
+
+
+def passed_test(event: Mapping[str, Any]) -> bool:
+    """Whether the event reports a test that passed."""
+    if event["info"]["name"] != "LogTestResult":
+        return False
+    status: str = event["data"]["status"]
+    return status in {"pass", "warn"}

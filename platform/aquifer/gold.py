@@ -1,8 +1,8 @@
 """Gold: building dbt models incrementally, exactly once.
 
 Belongs here: the tables from their contracts, how far each has taken in its upstream tables, and
-leases. Does not: the queries (the project), running dbt (`dbt_project`), Dagster's view
-(`dbt_assets`).
+leases. Does not: the queries (the project), running dbt (`dbt_project`), reading what it parsed
+(`dbt_manifest`), Dagster's view (`dbt_assets`).
 """
 
 import os
@@ -14,8 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from aquifer import dbt_manifest
 from aquifer.contract import Contract, arrow_schema, table_metadata
-from aquifer.dbt_project import DbtProject
+from aquifer.dbt_project import DbtProject, passed_test, succeeded
 from aquifer.engine import register
 from aquifer.lake import NOTHING, SEQUENCE, Lake, Snapshot
 from aquifer.merge import MONTH
@@ -49,22 +50,12 @@ class Gold:
     @cached_property
     def upstreams(self) -> Mapping[str, frozenset[str]]:
         """The tables that each gold table reads, through ephemeral models."""
-        return {
-            f"gold.{node['name']}": frozenset(self._upstreams_of(node))
-            for node in self.project.manifest["nodes"].values()
-            if node["resource_type"] == "model" and not _ephemeral(node)
-        }
+        return dbt_manifest.upstreams(self.project.manifest)
 
     @cached_property
     def tests(self) -> Mapping[str, Sequence[str]]:
         """The names of each table's data tests."""
-        tests: dict[str, list[str]] = {name: [] for name in self.contracts}
-        for node in self.project.manifest["nodes"].values():
-            if node["resource_type"] == "test":
-                attached = node.get("attached_node") or ""
-                named = node["config"]["meta"].get("dagster", {}).get("ref", {}).get("name")
-                tests[f"gold.{named or attached.rpartition('.')[2]}"].append(node["name"])
-        return tests
+        return dbt_manifest.tests(self.project.manifest, self.contracts)
 
     def build(
         self,
@@ -106,18 +97,7 @@ class Gold:
             built: set[str] = set()
             passed: set[str] = set()
             for event in self.project.run(
-                [
-                    "build",
-                    "--exclude-resource-type",
-                    "unit_test",
-                    *(["--full-refresh"] if full_refresh else []),
-                    # Of the tests only those of these tables, not all that touch them.
-                    "--indirect-selection",
-                    "empty",
-                    "--select",
-                    *(name.split(".")[1] for name in tables),
-                    *(test for name in tables for test in self.tests[name]),
-                ],
+                self._arguments(tables, full_refresh),
                 {
                     **(variables or {}),
                     "build": build,
@@ -127,7 +107,7 @@ class Gold:
                     "tested": _by_model(tested),
                 },
             ):
-                if _succeeded(event):
+                if succeeded(event):
                     name = f"gold.{event['data']['node_info']['node_name']}"
                     built.add(name)
                     event["build"] = build
@@ -135,7 +115,7 @@ class Gold:
                         u: lake.version(u) if u in built else seen[u].version
                         for u in sorted(self.upstreams[name])
                     }
-                if _passed(event):
+                if passed_test(event):
                     passed.add(event["data"]["node_info"]["node_name"])
                 yield event
             self._record(runtime, built, passed, partial, seen, build)
@@ -160,10 +140,21 @@ class Gold:
 
     def model(self, name: str) -> Mapping[str, Any]:
         """The manifest's node of a table."""
-        model: Mapping[str, Any] = self.project.manifest["nodes"][
-            f"model.aquifer.{name.split('.')[1]}"
+        return dbt_manifest.model(self.project.manifest, name)
+
+    def _arguments(self, tables: Sequence[str], full_refresh: bool) -> list[str]:
+        return [
+            "build",
+            "--exclude-resource-type",
+            "unit_test",
+            *(["--full-refresh"] if full_refresh else []),
+            # Of the tests only those of these tables, not all that touch them.
+            "--indirect-selection",
+            "empty",
+            "--select",
+            *(name.split(".")[1] for name in tables),
+            *(test for name in tables for test in self.tests[name]),
         ]
-        return model
 
     def _progress(self, runtime: Runtime, name: str) -> dict[str, int]:
         return runtime.lake.marks(name, sorted(self.upstreams[name]))
@@ -216,17 +207,6 @@ class Gold:
             )
         return ordered
 
-    def _upstreams_of(self, node: Mapping[str, Any]) -> Iterator[str]:
-        manifest = self.project.manifest
-        for identity in node["depends_on"]["nodes"]:
-            if identity.startswith("source."):
-                source = manifest["sources"][identity]
-                yield f"{source['source_name']}.{source['name']}"
-            elif _ephemeral(manifest["nodes"][identity]):
-                yield from self._upstreams_of(manifest["nodes"][identity])
-            else:
-                yield f"gold.{manifest['nodes'][identity]['name']}"
-
 
 def _known(marks: Mapping[str, int]) -> dict[str, int]:
     return {name: seq for name, seq in marks.items() if seq != NOTHING}
@@ -234,22 +214,3 @@ def _known(marks: Mapping[str, int]) -> dict[str, int]:
 
 def _by_model(marks: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
     return {name.split(".")[1]: known for name, known in marks.items() if known}
-
-
-def _ephemeral(node: Mapping[str, Any]) -> bool:
-    materialized: str = node["config"]["materialized"]
-    return materialized == "ephemeral"
-
-
-def _succeeded(event: Mapping[str, Any]) -> bool:
-    if event["info"]["name"] != "LogModelResult":
-        return False
-    status: str = event["data"]["node_info"]["node_status"]
-    return status == "success"
-
-
-def _passed(event: Mapping[str, Any]) -> bool:
-    if event["info"]["name"] != "LogTestResult":
-        return False
-    status: str = event["data"]["status"]
-    return status in {"pass", "warn"}
