@@ -21,6 +21,7 @@ from resources.lake import LakeResource
 from resources.order_database import OutboxEventLog, create_tables
 from resources.sqlite import connect
 
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 LAYERS = ("bronze", "silver", "gold")
 SILVER = {table.name: table for table in tables.silver}
 DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
@@ -48,6 +49,11 @@ class World:
             session.sql(f"create database if not exists {layer}").collect()
             for row in session.sql(f"show tables in {layer}").collect():
                 session.sql(f"drop table if exists {layer}.{row.tableName}").collect()
+
+    def make_silver(self) -> None:
+        """Make every silver table exist."""
+        for table in tables.silver:
+            self.lake.ensure(table.name, table.schema, table.target.partition)
 
     def build(self, *names: str, full_refresh: bool = False, **variables: str) -> list[str]:
         """Build gold tables, all but the snapshot unless named; what failed."""
@@ -109,14 +115,10 @@ class Invoices(World):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.landing = LandingFolder(folder / "landing")
-        self.landing.folder.mkdir()
-        for table in tables.silver:
-            self.lake.ensure(table.name, table.schema, table.target.partition)
+        self.make_silver()
 
     def land(self, name: str, *lines: str) -> None:
-        file = self.landing.folder / name
-        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.utime(file, (1_300_000_000, 1_300_000_000))
+        land(self.landing, name, *lines)
 
     def take_in(self) -> Advance:
         """Take what has landed into bronze and silver; what the advance of silver says."""
@@ -136,8 +138,7 @@ class MadeUp(World):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._state: dict[str, dict[tuple, dict]] = {name: {} for name in SILVER}
-        for name, table in SILVER.items():
-            self.lake.ensure(name, table.schema, table.target.partition)
+        self.make_silver()
         register(self.runtime.session, self.lake, self.lake.names())
 
     def put(self, name: str, *rows: dict[str, Any]) -> None:
@@ -158,6 +159,14 @@ class MadeUp(World):
             mode="overwrite",
             commit_properties=CommitProperties(app_transactions=[Transaction(SEQUENCE, seq)]),
         )
+
+
+def land(landing: LandingFolder, name: str, *lines: str) -> None:
+    """Let a file of these lines land, written long ago."""
+    landing.folder.mkdir(exist_ok=True)
+    file = landing.folder / name
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    os.utime(file, (1_300_000_000, 1_300_000_000))
 
 
 def instant(text: str) -> datetime:

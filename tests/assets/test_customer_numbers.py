@@ -1,12 +1,11 @@
 """A customer has one number, however a source writes it."""
 
 import hashlib
-import os
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from worlds import World
+from worlds import HEADER, World, land
 
 from aquifer.lake import Lake
 from aquifer.landing import LandingFolder
@@ -18,7 +17,6 @@ from resources.sqlite import connect
 
 TABLES = ["invoice_lines", "customers", "customer_changes", "orders", "members"]
 WRITTEN = ["17850", "017850", "17850.0", " 0017850 "]
-HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +26,9 @@ def lake(tmp_path_factory) -> Lake:
     world = World(folder)
     write_databases(folder)
     landing = LandingFolder(folder / "landing")
-    landing.folder.mkdir()
     numbers = [*WRITTEN, "000", "", "-17850"]
     lines = [f"536365,10001,MUG,6,2010-12-01 08:26:00,2.55,{n},EIRE" for n in numbers]
-    (landing.folder / "a.csv").write_text("\n".join([HEADER, *lines]) + "\n")
-    os.utime(landing.folder / "a.csv", (1_300_000_000, 1_300_000_000))
+    land(landing, "a.csv", HEADER, *lines)
     sources = {
         "landing": landing,
         "orders": OutboxEventLog(folder / "orders.db"),

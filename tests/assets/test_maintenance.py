@@ -8,57 +8,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds import World
+from worlds import DIMENSIONS, HEADER, Invoices
 
-from aquifer.landing import LandingFolder
-from assets import tables
 from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 from assets.definitions import defs
 from assets.silver.invoice_lines import invoice_lines
 
 BRONZE, SILVER = "bronze.invoice_lines", "silver.invoice_lines"
-GOLD = [
-    *(f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")),
-    *("gold.fct_sales", "gold.daily_sales"),
-]
-HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+GOLD = [*DIMENSIONS, "gold.fct_sales", "gold.daily_sales"]
 DAYS = 4
 
 
-def lines(day: int, quantity: int = 6) -> str:
+def lines(day: int, quantity: int) -> list[str]:
     """A day's file: two sales and a line that is refused."""
     at, number = f"2010-12-{day:02} 08:26:00", 536365 + 10 * day
-    return "\n".join(
-        [
-            HEADER,
-            f"{number},85123A,HOLDER,{quantity},{at},2.55,17850,United Kingdom",
-            f"{number},71053,LANTERN,1,{at},3.39,17850,United Kingdom",
-            f"{number + 1},71053,LANTERN,one,{at},3.39,17850,United Kingdom",
-        ]
-    )
+    return [
+        HEADER,
+        f"{number},85123A,HOLDER,{quantity},{at},2.55,17850,United Kingdom",
+        f"{number},71053,LANTERN,1,{at},3.39,17850,United Kingdom",
+        f"{number + 1},71053,LANTERN,one,{at},3.39,17850,United Kingdom",
+    ]
 
 
-class Shop(World):
+class Shop(Invoices):
     """A world of invoice files that arrive one by one, each taken in before the next."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.landing = LandingFolder(folder / "landing")
-        self.landing.folder.mkdir()
-        for table in tables.silver:
-            self.lake.ensure(table.name, table.schema, table.target.partition)
+    def land_day(self, day: int, quantity: int = 6) -> None:
+        self.land(f"2010-12-{day:02}.csv", *lines(day, quantity))
 
-    def deliver(self, day: int, content: str) -> int:
-        """Deliver a file and take it in; how many rows arrived."""
-        file = self.landing.folder / f"2010-12-{day:02}.csv"
-        file.write_text(content)
-        os.utime(file, (1_300_000_000, 1_300_000_000))
-        return self.take_in()
-
-    def take_in(self) -> int:
+    def arrivals(self) -> int:
+        """Take in what has landed; how many rows arrived."""
         arrived = bronze_lines.advance(self.lake, self.landing).rows_in
-        advanced = invoice_lines.advance(self.runtime)
-        assert advanced.accounted
+        assert invoice_lines.advance(self.runtime).accounted
         return arrived
 
     def maintain(self, **config: Any) -> None:
@@ -89,7 +70,8 @@ class Shop(World):
 def shop(tmp_path_factory) -> Shop:
     shop = Shop(tmp_path_factory.mktemp("maintenance"))
     for day in range(1, DAYS + 1):
-        shop.deliver(day, lines(day))
+        shop.land_day(day)
+        shop.arrivals()
         if day % 2 == 0:
             assert shop.build(*GOLD) == []
     return shop
@@ -106,7 +88,8 @@ def test_compaction_sorting_and_vacuum_change_no_row(shop):
         shop.maintain(cluster=False)
     assert [len(shop.files(name)) for name in names] == [1, 1, 1]
     assert not orphan.exists()
-    assert shop.deliver(10, lines(10)) == 3
+    shop.land_day(10)
+    assert shop.arrivals() == 3
     with shop.untouched():
         shop.maintain(cluster=True)
     assert [len(shop.files(name)) for name in names] == [1, 1, 1]
@@ -115,7 +98,7 @@ def test_compaction_sorting_and_vacuum_change_no_row(shop):
     assert shop.build(*GOLD) == []
     # Nobody has anything to do, and nothing is lost of how far each has come.
     with shop.untouched():
-        assert shop.take_in() == 0
+        assert shop.arrivals() == 0
         assert shop.build(*GOLD) == []
 
 
@@ -133,9 +116,7 @@ def test_bronze_is_kept_from_its_ingestion_on_not_from_its_business_date(shop):
 
 
 def test_bronze_rows_that_silver_lacks_outlive_their_time(shop):
-    file = shop.landing.folder / "2010-12-21.csv"
-    file.write_text(lines(21))
-    os.utime(file, (1_300_000_000, 1_300_000_000))
+    shop.land_day(21)
     assert bronze_lines.advance(shop.lake, shop.landing).rows_in == 3
     shop.maintain(bronze_days=0)
     assert {row["_file"] for row in shop.rows(BRONZE)} == {"2010-12-21.csv"}
@@ -148,13 +129,14 @@ def test_silver_and_gold_outlive_bronze(shop):
         shop.maintain(bronze_days=0)
         assert shop.rows(BRONZE) == []
         # What was taken in before is not taken for new.
-        assert shop.take_in() == 0
+        assert shop.arrivals() == 0
         assert shop.build(*GOLD) == []
     content = shop.content(*GOLD)
     assert shop.build(*GOLD, full_refresh=True) == []
     assert shop.content(*GOLD) == content
     # A file of which bronze has forgotten the rows is superseded all the same.
-    assert shop.deliver(2, lines(2, quantity=7)) == 3
+    shop.land_day(2, quantity=7)
+    assert shop.arrivals() == 3
     assert shop.build(*GOLD) == []
     sold = {
         row["quantity"]

@@ -1,13 +1,12 @@
 """Merged tables hold the latest state of each key, whatever arrives when."""
 
-import os
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds import World
+from worlds import HEADER, World, land
 
 from aquifer.landing import LandingFolder
 from assets.bronze.invoice_lines import invoice_lines as bronze_lines
@@ -93,7 +92,6 @@ def write(connection, country: str, minute: int, region: str | None) -> bool:
 def test_a_line_stands_as_long_as_the_last_delivery_of_a_file_holds_it(world, together, pairs):
     world.examples += 1
     landing = LandingFolder(world.folder / str(world.examples))
-    landing.folder.mkdir()
     invoices = [f"{536_000 + FILES * world.examples + n}" for n in range(FILES)]
     for turn in range(3):
         for side in (0, 1):
@@ -124,12 +122,9 @@ def test_a_line_stands_as_long_as_the_last_delivery_of_a_file_holds_it(world, to
 
 def deliver(landing: LandingFolder, name: str, invoice: str, lines: frozenset[int]) -> None:
     """Land a file that holds these lines of an invoice, told apart by their quantities."""
-    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
     # Of two months, so that more than one partition is merged.
     rows = [
         f"{invoice},10001,MUG,{line},2011-0{line % 2 + 1}-01 08:00:00,2.5,,EIRE"
         for line in sorted(lines)
     ]
-    file = landing.folder / name
-    file.write_text("\n".join([header, *rows]) + "\n")
-    os.utime(file, (1_300_000_000, 1_300_000_000))
+    land(landing, name, HEADER, *rows)

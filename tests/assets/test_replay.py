@@ -1,7 +1,6 @@
 """Refused rows are taken in after all when they, or the contract, were repaired."""
 
 import json
-import os
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from worlds import World
+from worlds import HEADER, World, land
 
 from aquifer import replay as replays
 from aquifer.contract import Contract, Field, Key, Money, hours, table
@@ -30,7 +29,6 @@ from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts
 from resources.sqlite import connect
 
-HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 GOOD = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
 BAD = "536366,85123A,HOLDER,six,2010-12-01 08:28:00,2.55,17850,United Kingdom"
 WORSE = "536367,85123A,HOLDER,6,never,2.55,17850,United Kingdom"
@@ -42,12 +40,9 @@ class Refusals(World):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.landing = LandingFolder(folder / "landing")
-        self.landing.folder.mkdir()
 
     def land(self, *lines: str, name: str = "2010-12-01.csv") -> None:
-        file = self.landing.folder / name
-        file.write_text("\n".join([HEADER, *lines]) + "\n")
-        os.utime(file, (1_300_000_000, 1_300_000_000))
+        land(self.landing, name, HEADER, *lines)
         bronze_lines.advance(self.runtime.lake, self.landing)
 
     def deliver(self, *lines: str, name: str = "2010-12-01.csv") -> None:

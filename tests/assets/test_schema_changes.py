@@ -1,36 +1,27 @@
 """A schema that changes evolves the table or quarantines the rows; no column or row is dropped."""
 
 import json
-import os
 import shutil
-import sqlite3
 from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds import MadeUp, World, instant
+from worlds import HEADER, Invoices, MadeUp, Orders, instant
 
 from aquifer.contract import Contract, Date, Key, Timestamp, hours, table
 from aquifer.dbt_project import DbtProject
 from aquifer.dbt_properties import properties
 from aquifer.errors import ContractError
 from aquifer.gold import Gold
-from aquifer.landing import LandingFolder
 from aquifer.silver import SilverTable, mirror
 from assets import tables
-from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 from assets.bronze.stores import stores as bronze_stores
-from assets.silver.invoice_lines import invoice_lines
-from assets.silver.stores import stores
-from resources import order_database
-from resources.order_database import OutboxEventLog
 from resources.sqlite import connect
 
 DIM_STORE = "gold.dim_store"
 METADATA = table(owner="team:stores", grain="a store", fresh_within=hours(26))
-HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 LINE = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
 OTHER = "536366,85123A,HOLDER,6,2010-12-01 08:28:00,2.55,17850,United Kingdom"
 
@@ -71,38 +62,16 @@ class StoreOpenedAsToldByIt(Contract):
         metadata = METADATA
 
 
-class Shop(World):
-    """A world with invoice files and the stores of the order database."""
+class Shop(Orders):
+    """A world with the stores of the order database."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.landing = LandingFolder(folder / "landing")
-        self.landing.folder.mkdir()
-        self.database = folder / "orders.db"
-        with closing(self._connect()) as connection:
-            order_database.create_tables(connection)
         self.write("insert into stores values ('s1', 'First', 'Leeds', 'UK', '2010-01-01')")
-
-    def _connect(self) -> sqlite3.Connection:
-        return connect(self.database)
-
-    def deliver(self, name: str, *lines: str) -> None:
-        file = self.landing.folder / name
-        file.write_text("\n".join(lines) + "\n")
-        os.utime(file, (1_300_000_000, 1_300_000_000))
-        bronze_lines.advance(self.lake, self.landing)
-        assert invoice_lines.advance(self.runtime).accounted
-
-    def write(self, *statements: str) -> None:
-        """Change the database, a second later in its time."""
-        with closing(self._connect()) as connection:
-            connection.execute("update clock set ts_us = ts_us + 1000000")
-            for statement in statements:
-                connection.execute(statement)
 
     def add_phone(self) -> None:
         """Give stores a column, which the envelopes hold before the name."""
-        with closing(self._connect()) as connection:
+        with closing(connect(self.log.path)) as connection:
             triggers = connection.execute(
                 "select name, sql from sqlite_master where type = 'trigger' and tbl_name = 'stores'"
             ).fetchall()
@@ -115,8 +84,9 @@ class Shop(World):
                     )
                 connection.execute(sql)
 
-    def take_in(self, table: SilverTable = stores) -> None:
-        bronze_stores.advance(self.lake, OutboxEventLog(self.database))
+    def take_in_by(self, table: SilverTable) -> None:
+        """Take what is new into silver as this definition of the table says."""
+        bronze_stores.advance(self.lake, self.log)
         assert table.advance(self.runtime).accounted
 
     def stores(self) -> dict[str, dict[str, Any]]:
@@ -128,30 +98,38 @@ def shop(tmp_path) -> Shop:
     return Shop(tmp_path)
 
 
-def test_a_column_that_a_file_has_in_addition_is_kept_beside_the_row(shop):
-    shop.deliver("2010-12-01.csv", HEADER, LINE)
+@pytest.fixture
+def files(tmp_path) -> Invoices:
+    return Invoices(tmp_path)
+
+
+def test_a_column_that_a_file_has_in_addition_is_kept_beside_the_row(files):
+    files.land("2010-12-01.csv", HEADER, LINE)
+    assert files.take_in().accounted
     wider = HEADER.replace("Quantity", "Till,Quantity")
-    shop.deliver("2010-12-02.csv", wider, OTHER.replace("HOLDER", "HOLDER,t7"))
-    received = {row["_file"]: row for row in shop.rows("bronze.invoice_lines")}
+    files.land("2010-12-02.csv", wider, OTHER.replace("HOLDER", "HOLDER,t7"))
+    assert files.take_in().accounted
+    received = {row["_file"]: row for row in files.rows("bronze.invoice_lines")}
     assert json.loads(received["2010-12-02.csv"]["_extra"]) == {"Till": "t7"}
     assert received["2010-12-01.csv"]["_extra"] is None
     assert received["2010-12-02.csv"]["Quantity"] == "6"
-    lines = shop.rows("silver.invoice_lines")
+    lines = files.rows("silver.invoice_lines")
     assert sorted((row["invoice_no"], row["quantity"]) for row in lines) == [
         ("536365", 6),
         ("536366", 6),
     ]
 
 
-def test_a_column_that_a_refused_row_has_in_addition_is_in_the_quarantine(shop):
+def test_a_column_that_a_refused_row_has_in_addition_is_in_the_quarantine(files):
     wider = f"{HEADER},Till"
-    shop.deliver("2010-12-01.csv", wider, f"{LINE.replace(',6,', ',six,')},t7")
-    (refused,) = shop.rows("silver.invoice_lines_quarantine")
+    files.land("2010-12-01.csv", wider, f"{LINE.replace(',6,', ',six,')},t7")
+    assert files.take_in().accounted
+    (refused,) = files.rows("silver.invoice_lines_quarantine")
     assert json.loads(json.loads(refused["raw"])["_extra"]) == {"Till": "t7"}
 
 
 def test_a_column_that_a_database_gains_is_received_and_no_row_is_lost(shop):
-    shop.take_in()
+    shop.take_in("silver.stores")
     shop.add_phone()
     shop.write(
         "insert into stores (store_id, name, city, country, opened_on, phone) "
@@ -159,7 +137,7 @@ def test_a_column_that_a_database_gains_is_received_and_no_row_is_lost(shop):
         "update stores set phone = '0456' where store_id = 's1'",
         "delete from stores where store_id = 's1'",
     )
-    shop.take_in()
+    shop.take_in("silver.stores")
     events = [json.loads(row["value"]) for row in shop.rows("bronze.stores")]
     images = [event["after"] or event["before"] for event in events]
     assert sorted(str(image.get("phone")) for image in images) == ["0123", "0456", "0456", "None"]
@@ -169,54 +147,54 @@ def test_a_column_that_a_database_gains_is_received_and_no_row_is_lost(shop):
 
 
 def test_a_contract_that_gains_a_column_evolves_the_table(shop):
-    shop.take_in()
+    shop.take_in("silver.stores")
     shop.add_phone()
     shop.write(
         "insert into stores (store_id, name, city, country, opened_on, phone) "
         "values ('s2', 'Second', 'York', 'UK', '2011-01-01', '0123')"
     )
     before = shop.stores()["s1"]
-    shop.take_in(mirror("stores", StoreWithPhone, reads=bronze_stores))
+    shop.take_in_by(mirror("stores", StoreWithPhone, reads=bronze_stores))
     assert shop.stores()["s1"] == {**before, "phone": None}
     assert shop.stores()["s2"]["phone"] == "0123"
     # The contract of before, as an older process has it, goes on working.
     shop.write("update stores set city = 'Hull' where store_id = 's2'")
-    shop.take_in()
+    shop.take_in("silver.stores")
     assert (shop.stores()["s2"]["city"], shop.stores()["s2"]["phone"]) == ("Hull", "0123")
 
 
 def test_a_contract_that_loses_a_column_keeps_it_in_the_table(shop):
-    shop.take_in()
+    shop.take_in("silver.stores")
     before = shop.stores()["s1"]
     shop.write("insert into stores values ('s2', 'Second', 'York', 'UK', '2011-01-01')")
     narrower = mirror("stores", StoreWithoutCity, reads=bronze_stores)
-    shop.take_in(narrower)
+    shop.take_in_by(narrower)
     assert shop.stores()["s1"] == before
     assert (shop.stores()["s2"]["name"], shop.stores()["s2"]["city"]) == ("Second", None)
     shop.write("update stores set name = 'Best' where store_id = 's1'")
-    shop.take_in(narrower)
+    shop.take_in_by(narrower)
     assert (shop.stores()["s1"]["name"], shop.stores()["s1"]["city"]) == ("Best", "Leeds")
 
 
 def test_a_contract_that_changes_a_type_is_refused_before_anything_is_written(shop):
-    shop.take_in()
+    shop.take_in("silver.stores")
     before = shop.rows("silver.stores")
     shop.write("insert into stores values ('s2', 'Second', 'York', 'UK', 'soon')")
     with pytest.raises(ContractError, match=r"silver\.stores\.opened_on is .*string.* and .*date"):
-        shop.take_in(mirror("stores", StoreOpenedAsToldByIt, reads=bronze_stores))
+        shop.take_in_by(mirror("stores", StoreOpenedAsToldByIt, reads=bronze_stores))
     assert shop.rows("silver.stores") == before
-    shop.take_in()
+    shop.take_in("silver.stores")
     assert len(shop.rows("silver.stores_quarantine")) == 1
 
 
 def test_a_value_of_another_type_is_quarantined_and_the_row_keeps_its_state(shop):
-    shop.take_in()
+    shop.take_in("silver.stores")
     shop.write(
         "update stores set opened_on = 'soon' where store_id = 's1'",
         "insert into stores values ('s2', 'Second', 'York', 'UK', 20110101)",
         "insert into stores values ('s3', 'Third', 'Bath', 'UK', '2011-01-01')",
     )
-    shop.take_in()
+    shop.take_in("silver.stores")
     refused = shop.rows("silver.stores_quarantine")
     assert {json.loads(row["raw"])["after"]["store_id"] for row in refused} == {"s1", "s2"}
     assert all("opened_on_unreadable" in row["reasons"] for row in refused)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from worlds import SILVER, MadeUp, Orders, World, instant
+from worlds import MadeUp, Orders, World, instant
 
 from assets import snapshots
 
@@ -186,8 +186,7 @@ def test_nothing_is_out_of_date_before_there_are_dimensions_to_point_at(tmp_path
 @pytest.fixture
 def counted(tmp_path) -> Counted:
     counted = Counted(tmp_path)
-    for table in SILVER.values():
-        counted.lake.ensure(table.name, table.schema, table.target.partition)
+    counted.make_silver()
     counted.build_dimensions()
     counted.move(
         *(
