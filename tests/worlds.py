@@ -12,14 +12,17 @@ from deltalake import CommitProperties, Transaction, write_deltalake
 from aquifer.advance import Advance
 from aquifer.dbt_project import failure
 from aquifer.engine import register
+from aquifer.instants import micros
 from aquifer.lake import SEQUENCE
 from aquifer.landing import LandingFolder
 from aquifer.runtime import Runtime
 from assets import snapshots, tables
+from resources import order_database, rewards_database
 from resources.engine import EngineResource
 from resources.lake import LakeResource
-from resources.order_database import OutboxEventLog, create_tables
-from resources.sqlite import connect
+from resources.order_database import OutboxEventLog
+from resources.rewards_database import RewardsExtracts
+from resources.sqlite import connect, transaction
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 LAYERS = ("bronze", "silver", "gold")
@@ -93,7 +96,7 @@ class Orders(World):
         super().__init__(folder)
         self.log = OutboxEventLog(folder / "orders.db")
         with closing(connect(self.log.path)) as connection:
-            create_tables(connection)
+            order_database.create_tables(connection)
 
     def write(self, *statements: str) -> None:
         """Change the database, each time a second later in its time."""
@@ -107,6 +110,23 @@ class Orders(World):
         for name in names:
             SILVER[name].reads.advance(self.lake, self.log)
             assert SILVER[name].advance(self.runtime).accounted
+
+
+class Rewards(World):
+    """A world with the rewards database."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.source = RewardsExtracts(folder / "rewards.db")
+        with closing(connect(self.source.path)) as connection:
+            rewards_database.create_tables(connection)
+
+    def write(self, now: datetime, *statements: tuple[str, list]) -> None:
+        """Run statements in one transaction; the database's clock then stands at `now`."""
+        with closing(connect(self.source.path)) as connection, transaction(connection):
+            for sql, values in statements:
+                connection.execute(sql, values)
+            connection.execute("update clock set ts_us = ?", (micros(now),))
 
 
 class Invoices(World):

@@ -1,14 +1,12 @@
 """Extracts: states that come back, watermarks that cannot be trusted, keys written with blanks."""
 
 import logging
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from worlds import World
+from worlds import Rewards
 
 from aquifer.instants import micros
 from aquifer.lake import Lake
@@ -17,9 +15,7 @@ from assets.bronze.members import members as bronze_members
 from assets.bronze.points_ledger import points_ledger as bronze_points
 from assets.silver.members import members
 from assets.silver.points_ledger import points_ledger
-from resources.rewards_database import RewardsExtracts, create_tables
 from resources.simulation.schedule import text
-from resources.sqlite import connect, transaction
 
 MONDAY = datetime(2011, 3, 7, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -28,21 +24,8 @@ SILVER = {"members": members, "points_ledger": points_ledger}
 BRONZE = {"members": bronze_members, "points_ledger": bronze_points}
 
 
-class Programme(World):
+class Programme(Rewards):
     """A rewards database that is written by hand, taken into bronze and silver."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.source = RewardsExtracts(folder / "rewards.db")
-        with closing(connect(self.source.path)) as connection:
-            create_tables(connection)
-
-    def write(self, now: datetime, *statements: tuple[str, list]) -> None:
-        """Run statements in one transaction; the database's clock then stands at `now`."""
-        with closing(connect(self.source.path)) as connection, transaction(connection):
-            for sql, values in statements:
-                connection.execute(sql, values)
-            connection.execute("update clock set ts_us = ?", (micros(now),))
 
     def extract(self, entity: str = "members", lake: Lake | None = None) -> int:
         """How many states and deletes were new."""

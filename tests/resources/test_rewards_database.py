@@ -1,21 +1,17 @@
 """The rewards database: late commits are not missed, repeats are one row, deletes are found."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from conftest import Home
+from worlds import SILVER, Rewards
 
 from aquifer.instants import micros
-from aquifer.runtime import Runtime
 from assets import tables
-from resources.engine import EngineResource
-from resources.lake import LakeResource
-from resources.rewards_database import TABLES, RewardsExtracts, create_tables
+from resources.rewards_database import TABLES
 from resources.simulation.schedule import text
-from resources.sqlite import connect, transaction
 
 MONDAY = datetime(2011, 3, 7, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
@@ -23,25 +19,10 @@ WEDNESDAY = MONDAY + timedelta(days=2)
 HOUR = timedelta(hours=1)
 
 
-class Programme:
+class Programme(Rewards):
     """A rewards database that is written by hand, and the bronze tables that extract it."""
 
-    def __init__(self, folder: Path) -> None:
-        resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
-        self.resource = resource
-        self.lake = resource.lake
-        self.home = Home(folder)
-        self.source = RewardsExtracts(folder / "rewards.db")
-        self.bronze = {t.entity: t for t in tables.bronze if t.resource == "rewards"}
-        with closing(connect(self.source.path)) as connection:
-            create_tables(connection)
-
-    def write(self, now: datetime, *statements: tuple[str, list]) -> None:
-        """Run statements in one transaction; the database's clock then stands at `now`."""
-        with closing(connect(self.source.path)) as connection, transaction(connection):
-            for sql, values in statements:
-                connection.execute(sql, values)
-            connection.execute("update clock set ts_us = ?", (micros(now),))
+    bronze: ClassVar = {t.entity: t for t in tables.bronze if t.resource == "rewards"}
 
     def extract(self) -> dict[str, tuple[int, int]]:
         """Extract every table; how many rows were new, and how many had come before."""
@@ -158,22 +139,13 @@ class Story(Programme):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        engine = EngineResource(url="sail://", lake=self.resource)
-        session = engine.spark_session
-        wanted = [f"silver.{name}" for name in TABLES]
-        self.silver = [table for table in tables.silver if table.name in wanted]
-        for name in [*wanted, *(f"bronze.{name}" for name in TABLES)]:
-            # Another test of this process may have named its own.
-            session.sql(f"create database if not exists {name.split('.')[0]}").collect()
-            session.sql(f"drop table if exists {name}").collect()
-        runtime = Runtime(session, self.lake)
         self.write(
             MONDAY,
             *(member(n, MONDAY - HOUR) for n in "12"),
             *(tier(n, 0, "bronze", MONDAY - HOUR) for n in "12"),
             *(points(n, MONDAY - HOUR) for n in "12"),
         )
-        self.advance(runtime)
+        self.advance()
         # Rows that bronze holds twice, as two extractions without memory would leave them.
         again = self.lake.read("bronze.points_ledger").drop_columns(["_seq"])
         self.lake.append("bronze.points_ledger", again, {})
@@ -189,7 +161,7 @@ class Story(Programme):
         # Once more before silver has seen the deletes: they are not found a second time.
         self.extract()
         self.found = {name: self.received(name) for name in TABLES}
-        self.take_in(runtime)
+        self.take_in()
         self.after_deletes = {name: self.states(name) for name in TABLES}
         self.write(
             WEDNESDAY,
@@ -197,15 +169,15 @@ class Story(Programme):
             tier("2", 1, "silver", WEDNESDAY - HOUR),
             points("2", WEDNESDAY - HOUR),
         )
-        self.advance(runtime)
+        self.advance()
 
-    def advance(self, runtime: Runtime) -> None:
+    def advance(self) -> None:
         self.extract()
-        self.take_in(runtime)
+        self.take_in()
 
-    def take_in(self, runtime: Runtime) -> None:
-        for table in self.silver:
-            advanced = table.advance(runtime)
+    def take_in(self) -> None:
+        for name in TABLES:
+            advanced = SILVER[f"silver.{name}"].advance(self.runtime)
             assert advanced.accounted
             assert not advanced.quarantined, advanced.reasons
 
