@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from dagster import RunRequest
 
 from aquifer.gold import INTERVAL_SEQUENCE
-from aquifer.lake import NOTHING, SEQUENCE, Lake
-from aquifer.merge import DELETED
+from aquifer.lake import DELETED, NOTHING, SEQUENCE, Lake
 
 FIRST_DAY = date(2010, 12, 1)
 """The first day of which a stock snapshot is kept."""

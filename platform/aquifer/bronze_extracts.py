@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from aquifer.bronze import Batch, BronzeTable
 from aquifer.contract import Contract
 from aquifer.instants import instant, micros
-from aquifer.lake import NOTHING, SEQUENCE, Lake
+from aquifer.lake import DELETED, NOTHING, SEQUENCE, Lake
 
 logger = logging.getLogger("aquifer.bronze")
 
@@ -167,8 +167,8 @@ class ExtractTable(BronzeTable):
         (key,) = self.key
         # Before the rows: what silver takes in meanwhile is pending then, and not deleted twice.
         taken_in = lake.progress(self.silver, self.name)
-        held = lake.read(self.silver, [key, "_deleted"])
-        live = held.filter(pc.invert(held["_deleted"]))[key].to_pylist()
+        held = lake.read(self.silver, [key, DELETED])
+        live = held.filter(pc.invert(held[DELETED]))[key].to_pylist()
         pending = lake.read(self.name, [key], [("_op", "=", "d"), (SEQUENCE, ">", taken_in)])
         # Silver may have trimmed a key that bronze and the source write with blanks.
         accounted = {_trimmed(name) for name in [*present, *pending[key].to_pylist()]}

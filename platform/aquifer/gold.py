@@ -18,8 +18,7 @@ from aquifer import dbt_manifest
 from aquifer.contract import Contract, arrow_schema, table_metadata
 from aquifer.dbt_project import DbtProject, passed_test, succeeded
 from aquifer.engine import register
-from aquifer.lake import NOTHING, SEQUENCE, Lake, Snapshot
-from aquifer.merge import MONTH
+from aquifer.lake import MONTH, NOTHING, SEQUENCE, Lake, Snapshot
 from aquifer.runtime import Runtime
 
 INTERVAL_SEQUENCE = "_interval_seq"

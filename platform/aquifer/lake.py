@@ -33,6 +33,10 @@ from aquifer.errors import ContractError, SettingError
 from aquifer.lease import FileLeases
 
 SEQUENCE = "_seq"
+DELETED = "_deleted"
+"""Whether a row of silver is no more; what is downstream has to see that it went."""
+MONTH = "_month"
+"""The month that a row belongs to, by which large tables are partitioned."""
 NOTHING = -1
 """The progress of a table that has taken in nothing."""
 

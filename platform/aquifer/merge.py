@@ -13,11 +13,8 @@ import pyarrow as pa
 
 from aquifer.conform import CLEAN
 from aquifer.engine import literals
-from aquifer.lake import SEQUENCE
+from aquifer.lake import DELETED, MONTH, SEQUENCE
 from aquifer.runtime import Runtime
-
-MONTH = "_month"
-DELETED = "_deleted"
 
 
 @dataclass(frozen=True)

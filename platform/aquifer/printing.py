@@ -8,15 +8,17 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from aquifer.foreground import Outcome
-from aquifer.lake import Lake
 from aquifer.query import Queries
+
+if TYPE_CHECKING:
+    from aquifer.foreground import Outcome
+    from aquifer.lake import Lake
 
 
 def print_json(result: pa.Table) -> None:
@@ -38,7 +40,7 @@ def print_table(result: pa.Table) -> None:
     _console(200).print(table)
 
 
-def print_summary(lake: Lake, outcome: Outcome, seconds: float) -> None:
+def print_summary(lake: "Lake", outcome: "Outcome", seconds: float) -> None:
     """Print what a demo came to: the rows of each table, checks, what is refused and why."""
     queries = Queries(lake)
     table = Table("table", "rows", title="The lake")

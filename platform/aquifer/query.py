@@ -15,8 +15,7 @@ from deltalake.exceptions import DeltaError
 from upath import UPath
 
 from aquifer.errors import AquiferError
-from aquifer.lake import RETENTION, Lake
-from aquifer.merge import DELETED
+from aquifer.lake import DELETED, RETENTION, Lake
 
 _TABLE = re.compile(
     r"""'(?:[^']|'')*' | --[^\n]* | /[*].*?[*]/  # text and comments, which name no table

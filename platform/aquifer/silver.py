@@ -20,11 +20,9 @@ from aquifer.bronze import BronzeTable
 from aquifer.conform import CLEAN, conform_sql
 from aquifer.contract import Contract, arrow_schema, contract_fields, keys, table_metadata
 from aquifer.engine import register
-from aquifer.lake import SEQUENCE, Lake
+from aquifer.lake import DELETED, MONTH, SEQUENCE, Lake
 from aquifer.masking import sample_markdown
 from aquifer.merge import (
-    DELETED,
-    MONTH,
     Latest,
     MergePolicy,
     StagedBatch,
