@@ -68,4 +68,4 @@ $(VENV)/.tested: $(VENV)/.installed requirements-dev.lock
 	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) dbt_project/target

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,15 +28,15 @@ class DbtError(AquiferError):
 
 @dataclass(frozen=True)
 class DbtProject:
-    """A dbt project, and the folder where its artifacts are kept.
+    """A dbt project; parsed once for all homes that it builds.
 
     Args:
-        folder: the project with its profiles.
-        target: where what dbt writes is kept; shared by processes.
+        folder: the project with its profiles; its manifest is kept in `target` below.
+        runs: where dbt writes while it runs.
     """
 
     folder: Path
-    target: Path
+    runs: Path
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
@@ -62,7 +63,7 @@ class DbtProject:
         def report(message: EventMsg) -> None:
             events.put(msg_to_dict(message))
 
-        target = self.target / "runs" / uuid4().hex
+        target = self.runs / uuid4().hex
         command = [
             *arguments,
             "--log-level",
@@ -101,8 +102,14 @@ class DbtProject:
     def _parse(self) -> None:
         from dbt.cli.main import dbtRunner
 
-        self.target.mkdir(parents=True, exist_ok=True)
-        scratch = self.target / f"parse-{uuid4().hex}"
+        scratch = self._current.parent / f"parse-{uuid4().hex}"
+        try:
+            scratch.mkdir(parents=True)
+        except OSError as error:
+            raise DbtError(
+                f"cannot keep dbt's manifest in {scratch.parent}: {error.strerror}; make it "
+                "writable for the first start after a change of the project"
+            ) from error
         result = dbtRunner().invoke(["parse", "--log-level", "none", *self._places(scratch)])
         if not result.success:
             raise DbtError(f"dbt cannot parse {self.folder}: {result.exception}")
@@ -114,12 +121,14 @@ class DbtProject:
 
     @cached_property
     def _current(self) -> Path:
-        digest = hashlib.sha256()
+        # A manifest is read by the dbt alone that wrote it.
+        digest = hashlib.sha256(" ".join(map(version, ("dbt-core", "dbt-spark"))).encode())
         for path in sorted(self.folder.rglob("*")):
-            if path.suffix in {".sql", ".yml"} and "target" not in path.parts:
-                digest.update(str(path.relative_to(self.folder)).encode())
+            name = path.relative_to(self.folder)
+            if path.suffix in {".sql", ".yml"} and name.parts[0] != "target":
+                digest.update(str(name).encode())
                 digest.update(path.read_bytes())
-        return self.target / f"manifest-{digest.hexdigest()[:16]}.json"
+        return self.folder / "target" / f"manifest-{digest.hexdigest()[:16]}.json"
 
     def _places(self, target: Path) -> list[str]:
         return [
