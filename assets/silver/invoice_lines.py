@@ -7,7 +7,7 @@ Belongs here: what a line is. Does not: what a product is called (`gold.dim_prod
 from aquifer.conform import integer, money, timestamp
 from aquifer.contract import Contract, Field, Key, Money, Timestamp, hours, pii, table
 from aquifer.engine import literal
-from aquifer.merge import HeldByFiles
+from aquifer.held_by_files import HeldByFiles
 from aquifer.patterns import portable
 from aquifer.silver import silver
 from assets.bronze.invoice_lines import invoice_lines as bronze_invoice_lines

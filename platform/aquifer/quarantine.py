@@ -79,17 +79,16 @@ def ensure_quarantine(lake: Lake, table_name: str) -> str:
     return name
 
 
-def quarantine(runtime: Runtime, table_name: str, staged: str) -> int:
+def quarantine(
+    runtime: Runtime, table_name: str, staged: str, superseded: Sequence[str] = ()
+) -> int:
     """Put the refused rows of `staged` into the quarantine, each once; how many it holds then.
 
-    Those that wait from deliveries that the batch supersedes are withdrawn.
+    Those that wait from earlier deliveries of the files in `superseded` are withdrawn.
     """
     lake, session = runtime.lake, runtime.session
     name = quarantine_name(table_name)
-    rows = session.table(staged)
-    refused = int(rows.where(REFUSED).count())
-    # Of files alone are there further deliveries.
-    superseding = "_delivery" in rows.columns and bool(rows.where("_delivery > 1").limit(1).count())
+    refused = int(session.table(staged).where(REFUSED).count())
     seq = lake.next_seq(name)
     if refused:
         session.sql(
@@ -97,16 +96,16 @@ def quarantine(runtime: Runtime, table_name: str, staged: str) -> int:
             "on q.position = s._position when not matched then insert "
             f"(position, source, reasons, raw, _origin, _quarantined_at, {SEQUENCE}) values "
             f"(s._position, s._source, s.{REASONS}, s._raw, s._origin, current_timestamp(), {seq})"
-        ).collect()
-    if superseding:
+        )
+    if superseded:
         session.sql(
             f"merge into {name} q using (select _file, max(_delivery) as _current from {staged} "
             "where _delivery > 1 group by _file) s on q.source = s._file "
             "and cast(get_json_object(q._origin, '$._delivery') as bigint) < s._current "
             f"when matched and {WAITING} "
             f"then update set withdrawn_at = current_timestamp(), {SEQUENCE} = {seq}"
-        ).collect()
-    if refused or superseding:
+        )
+    if refused or superseded:
         lake.record(name, {SEQUENCE: seq})
     if not refused:
         return 0

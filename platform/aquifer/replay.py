@@ -60,7 +60,7 @@ def replay(table: SilverTable, runtime: Runtime, repairs: Mapping[str, str]) -> 
             return Replay(table.name, withdrawn=len(waiting))
         table.prepare(runtime)
         staged = table.stage(runtime, session.createDataFrame(received), place)
-        seq = table.merge(runtime, staged, place, whole=False)
+        seq = table.merge(runtime, staged, place)
         lake.record(table.name, {SEQUENCE: seq})
         verdicts = session.table(staged).select("_position", REASONS).toArrow().to_pylist()
         _settle(lake, quarantine, verdicts, repairs)

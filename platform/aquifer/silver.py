@@ -7,7 +7,7 @@ what a table means (its module in `assets`), how rows are merged (`merge`), the 
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -132,8 +132,9 @@ class SilverTable:
             f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
         )
         staged = self.stage(runtime, rows, place)
-        quarantined = quarantine(runtime, self.name, staged)
-        seq = self.merge(runtime, staged, place)
+        superseded = self._superseded(runtime, staged)
+        quarantined = quarantine(runtime, self.name, staged, superseded)
+        seq = self.merge(runtime, staged, place, superseded)
         counts: dict[str, Any] = {
             "rows_in": int(rows.where(self.reads.is_row).count()),
             "quarantined": quarantined,
@@ -142,13 +143,12 @@ class SilverTable:
         lost = Advance(self.name, **counts).lost
         reasons = _reasons(runtime, staged) if quarantined else {}
         sample = session.table(staged).where(CLEAN).limit(5).toArrow()
-        shown = sample_markdown(sample, self.contract) if len(sample) else ""
         marks = {self.reads.name: upto, SEQUENCE: seq}
         large = counts["rows_in"] > LARGE_BATCH
         if large or not self.standing(lake).exceeds(table_metadata(self.contract).quarantine_share):
             marks |= {SINCE: since + 1, ROWS: counts["rows_in"], LOST: lost}
         lake.record(self.name, marks)
-        return {**counts, "reasons": reasons, "sample": shown}
+        return {**counts, "reasons": reasons, "sample": sample_markdown(sample, self.contract)}
 
     def stage(self, runtime: Runtime, received: DataFrame, place: str) -> str:
         """Conform and check rows of the bronze table; the name of the relation that holds them."""
@@ -159,15 +159,24 @@ class SilverTable:
         checked = conform_sql(session, self.contract, self.query, ordered=self.policy.ordered)
         return runtime.stage(checked, place, f"staged_{self.name.replace('.', '_')}")
 
-    def merge(self, runtime: Runtime, staged: str, place: str, *, whole: bool = True) -> int:
+    def merge(
+        self, runtime: Runtime, staged: str, place: str, superseded: Sequence[str] = ()
+    ) -> int:
         """Merge the clean rows of a staged relation; the `_seq` of the rows that changed.
 
-        `whole` says whether deliveries are staged whole, so that what one lacks is withdrawn.
+        Of the files in `superseded` the relation holds a further delivery, whole.
         """
         seq = runtime.lake.next_seq(self.name)
-        batch = StagedBatch(staged, place, seq, whole)
+        batch = StagedBatch(staged, place, seq, superseded)
         self.policy.merge(runtime, self.target, batch)
         return seq
+
+    def _superseded(self, runtime: Runtime, staged: str) -> list[str]:
+        """The files of which a staged relation holds a further delivery."""
+        if "_delivery" not in self.reads.technical.names:
+            return []
+        rows = runtime.session.sql(f"select distinct _file from {staged} where _delivery > 1")
+        return sorted(rows.toArrow()["_file"].to_pylist())
 
     def _counts(self, runtime: Runtime, staged: str, seq: int) -> dict[str, int]:
         """Kept rows are counted in the table, not in the batch: a lost row would be missed."""

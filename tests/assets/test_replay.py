@@ -13,8 +13,9 @@ from worlds import HEADER, World, land
 from aquifer import replay as replays
 from aquifer.contract import Contract, Field, Key, Money, hours, table
 from aquifer.errors import SourceError
+from aquifer.held_by_files import HeldByFiles
 from aquifer.landing import LandingFolder
-from aquifer.merge import HeldByFiles, StagedBatch, Target
+from aquifer.merge import StagedBatch, Target
 from aquifer.quarantine import WAITING
 from aquifer.runtime import Runtime
 from aquifer.silver import SilverTable
