@@ -34,11 +34,17 @@ class EngineResource(LazyPySparkResource):
     def spark_session(self) -> SparkSession:
         if not self._ready:
             self.spark_config.update({"spark.remote": self.remote, **SESSION_SETTINGS})
-            lake = self.lake.lake
-            register(super().spark_session, lake, lake.names())
+            self._prepare(super().spark_session)
             self._ready = True
         session: SparkSession = super().spark_session
         return session
+
+    def _prepare(self, session: SparkSession) -> None:
+        if urlsplit(self.url).scheme == "sail":
+            # Within a process no connection is lost, and a second call an answer is spared.
+            session.client.disable_reattachable_execute()
+        lake = self.lake.lake
+        register(session, lake, lake.names())
 
 
 @cache

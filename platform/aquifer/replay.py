@@ -58,7 +58,8 @@ def replay(table: SilverTable, runtime: Runtime, repairs: Mapping[str, str]) -> 
         received = table.reads.restored(lake, waiting)
         if not len(received):
             return Replay(table.name, withdrawn=len(waiting))
-        table.prepare(runtime)
+        table.ensure(lake)
+        table.register(runtime)
         staged = table.stage(runtime, session.createDataFrame(received), place)
         seq = table.merge(runtime, staged, place)
         lake.record(table.name, {SEQUENCE: seq})

@@ -87,12 +87,13 @@ class SilverTable:
         lake = runtime.lake
         done: dict[str, Any] = {}
         with lake.lease([self.name, quarantine_name(self.name)]):
-            self.prepare(runtime)
+            self.ensure(lake)
             since, upstream = (
                 lake.progress(self.name, self.reads.name),
                 lake.snapshot(self.reads.name),
             )
             if upstream.seq > since:
+                self.register(runtime)
                 with runtime.staging() as place:
                     done = self._take_in(runtime, place, since, upstream.seq)
             standing = self.standing(lake)
@@ -119,12 +120,15 @@ class SilverTable:
             batch_lost=newest[LOST],
         )
 
-    def prepare(self, runtime: Runtime) -> None:
-        """Make the table and its quarantine exist, and name them in the session."""
-        lake = runtime.lake
+    def ensure(self, lake: Lake) -> None:
+        """Make the table and its quarantine exist, with all columns of their contracts."""
         lake.ensure(self.name, self.schema, self.target.partition)
-        refused = ensure_quarantine(lake, self.name)
-        register(runtime.session, lake, [self.name, refused, self.reads.name])
+        ensure_quarantine(lake, self.name)
+
+    def register(self, runtime: Runtime) -> None:
+        """Name the table, its quarantine and its upstream in the session."""
+        names = [self.name, quarantine_name(self.name), self.reads.name]
+        register(runtime.session, runtime.lake, names)
 
     def _take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> dict[str, Any]:
         session, lake = runtime.session, runtime.lake
