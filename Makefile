@@ -13,8 +13,9 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	"$(BIN)/aquifer" up
 
+# Three at once on two cores: workers also wait, for the disk, servers and ends of processes.
 test: $(VENV)/.tested lint
-	"$(BIN)/python" -m pytest -n 2 --dist loadfile
+	"$(BIN)/python" -m pytest -n 3 --dist loadfile
 
 # `make demo` in a clean clone of what is committed: installs all packages a second time.
 test-demo: $(VENV)/.tested
