@@ -1,5 +1,6 @@
 """Dagster's event log: what its own storage would hold, in batches that are whole or absent."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -120,7 +121,8 @@ def test_a_batch_that_fails_leaves_no_event_behind(storage):
 
 
 def test_threads_store_the_events_of_more_runs_than_stay_open(storage):
-    runs = [f"run{number}" for number in range(2 * OPEN_DATABASES)]
+    runs = [f"run{number}" for number in range(5 * OPEN_DATABASES)]
+    before = len(os.listdir("/dev/fd"))
 
     def store(run_id: str) -> None:
         storage.store_event(event_of(run_id))
@@ -131,3 +133,5 @@ def test_threads_store_the_events_of_more_runs_than_stay_open(storage):
     assert {run_id: len(storage.get_logs_for_run(run_id)) for run_id in runs} == dict.fromkeys(
         runs, 6
     )
+    # A database takes three files at most.
+    assert len(os.listdir("/dev/fd")) - before < 4 * OPEN_DATABASES

@@ -28,19 +28,19 @@ def folder(tmp_path) -> Path:
 
 
 def test_it_is_parsed_again_only_when_it_has_changed(folder, tmp_path):
-    def models(home: str) -> set[str]:
+    def models(home: str) -> dict[str, str]:
         nodes = DbtProject(folder, tmp_path / home).manifest["nodes"]
-        return {node["name"] for node in nodes.values()}
+        return {node["name"]: node["raw_code"] for node in nodes.values()}
 
     def parsed() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in (folder / "target").iterdir()}
 
-    assert models("a home") == {"one"}
+    assert models("a home") == {"one": "select 1 as n"}
     before = parsed()
-    assert models("another home") == {"one"}
+    assert models("another home") == {"one": "select 1 as n"}
     assert parsed() == before
-    (folder / "models" / "two.sql").write_text("select 2 as n")
-    assert models("a home") == {"one", "two"}
+    (folder / "models" / "one.sql").write_text("select 2 as n")
+    assert models("a home") == {"one": "select 2 as n"}
 
 
 def test_what_hinders_parsing_is_said_in_one_line(folder, tmp_path):

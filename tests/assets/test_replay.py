@@ -243,6 +243,9 @@ def test_a_repaired_contract_takes_in_events_in_the_order_of_their_changes(world
             update clock set ts_us = 1300000000000000;
             insert into order_lines values ('1', 'o', 1, 'A', -2, '1.50');
             insert into order_lines values ('2', 'o', 2, 'A', -2, '1');
+            insert into order_lines values ('3', 'o', 3, 'A', -2, '1');
+            -- At the same instant, but after it.
+            update order_lines set quantity = 4 where order_line_id = '3';
             update clock set ts_us = 1300000001000000;
             update order_lines set quantity = 3 where order_line_id = '2';
             """
@@ -252,11 +255,12 @@ def test_a_repaired_contract_takes_in_events_in_the_order_of_their_changes(world
     assert [row["reasons"] for row in world.quarantine("silver.order_lines")] == [
         ["quantity_gt"],
         ["quantity_gt"],
+        ["quantity_gt"],
     ]
     done = world.replay(replace(order_lines, contract=AnyOrderLine))
-    assert (done.taken_in, done.refused) == (2, 0)
+    assert (done.taken_in, done.refused) == (3, 0)
     rows = world.runtime.lake.read("silver.order_lines").to_pylist()
-    assert {row["order_line_id"]: row["quantity"] for row in rows} == {"1": -2, "2": 3}
+    assert {row["order_line_id"]: row["quantity"] for row in rows} == {"1": -2, "2": 3, "3": 4}
 
 
 def test_a_repaired_row_of_an_extract_is_taken_in(world):
