@@ -15,7 +15,7 @@ up: $(VENV)/.installed
 
 # Three at once on two cores: workers also wait, for the disk, servers and ends of processes.
 test: $(VENV)/.tested lint
-	"$(BIN)/python" -m pytest -n 3 --dist loadfile
+	"$(BIN)/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # `make demo` in a clean clone of what is committed: installs all packages a second time.
 test-demo: $(VENV)/.tested

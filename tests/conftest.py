@@ -26,11 +26,17 @@ def invoice_files() -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz")))
 
 
-LONGEST = ("killed_runs", "bad_input", "batch_boundaries", "numbers", "command", "up")
+LONGEST = (
+    *("killed_runs", "batch_boundaries", "bad_input", "gold_changes", "snapshots", "up"),
+    *("numbers", "command", "maintenance", "proportional_work", "redelivery"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker begins one when the others are done."""
+    """The longest files first, so that no worker begins one when the others are done.
+
+    It takes `--no-loadscope-reorder` to keep them there.
+    """
     order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
