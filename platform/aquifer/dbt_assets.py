@@ -140,17 +140,19 @@ def _described(
     output: Output[Any], gold: Gold, runtime: Runtime, built: Mapping[str, Any]
 ) -> Output[Any]:
     name = f"gold.{str(output.metadata['unique_id'].value).rpartition('.')[2]}"
-    lake = runtime.lake
-    version = lake.version(name)
+    version = runtime.lake.version(name)
     upstreams = {upstream: _columns(runtime, upstream) for upstream in gold.upstreams[name]}
     columns = [field.name for field in contract_fields(gold.contracts[name])]
     derived = query_lineage(built["compiled"], columns, upstreams)
-    written = lake.read(name, [SEQUENCE], [(SEQUENCE, "=", built["build"])])
+    counted = runtime.session.sql(
+        f"select count(*) as held, count_if({SEQUENCE} = {built['build']}) as written from {name}"
+    )
+    (rows,) = counted.toArrow().to_pylist()
     sample = runtime.session.sql(f"select * from {name} limit 5").toArrow()
     metadata = {
         **output.metadata,
-        "rows": MetadataValue.int(int(lake.table(name).count())),
-        "rows written": MetadataValue.int(len(written)),
+        "rows": MetadataValue.int(rows["held"]),
+        "rows written": MetadataValue.int(rows["written"]),
         "seconds": MetadataValue.float(round(built["data"]["execution_time"], 3)),
         "version written": MetadataValue.int(version),
         "versions read": MetadataValue.json(built["versions_read"]),
