@@ -1,5 +1,6 @@
 """The engine by URL: `sail://` in this process, or `sc://host:port` on a Spark Connect server."""
 
+import atexit
 import os
 from functools import cache
 from typing import Any
@@ -43,6 +44,8 @@ class EngineResource(LazyPySparkResource):
         if urlsplit(self.url).scheme == "sail":
             # Within a process no connection is lost, and a second call an answer is spared.
             session.client.disable_reattachable_execute()
+            # Else pyspark asks it at the end to forget models, which Sail has not, and complains.
+            atexit.register(session.client.close)
         lake = self.lake.lake
         register(session, lake, lake.names())
 

@@ -43,6 +43,8 @@ def home(tmp_path_factory, data) -> Path:
     home = tmp_path_factory.mktemp("home with a space")
     done = aquifer("demo", "--data", str(data), home=home)
     assert done.returncode == 0, done.stderr + done.stdout
+    # Beside the tables, it tells of its progress and of nothing else.
+    assert {line.split()[0] for line in done.stderr.splitlines() if line} == {"main", "snapshots"}
     return home
 
 
