@@ -3,8 +3,11 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aquifer.conform import REASONS, REFUSED
 from aquifer.contract import Contract, Field, Key, Timestamp, arrow_schema, hours, pii, table
@@ -64,12 +67,9 @@ def waiting(lake: Lake, table_name: str) -> list[WaitingRow]:
     name = quarantine_name(table_name)
     if not lake.exists(name) or not lake.table(name).count():
         return []
-    rows = lake.read(name, ["reasons", *SETTLED, "_origin"]).to_pylist()
-    return [
-        WaitingRow(json.loads(row["_origin"])[SEQUENCE], row["reasons"])
-        for row in rows
-        if all(row[column] is None for column in SETTLED)
-    ]
+    unsettled = reduce(and_, (pc.field(column).is_null() for column in SETTLED))
+    rows = lake.read(name, ["reasons", "_origin"], unsettled).to_pylist()
+    return [WaitingRow(json.loads(row["_origin"])[SEQUENCE], row["reasons"]) for row in rows]
 
 
 def ensure_quarantine(lake: Lake, table_name: str) -> str:

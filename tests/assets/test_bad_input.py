@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT, Home, invoice_files
+from worlds import HEADER
 
 from aquifer.landing import LandingFolder
 from assets.bronze.invoice_lines import invoice_lines
 
 LINES = 300
-HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 GOOD = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
 REFUSED = "536365,85123A,HOLDER,six,2010-12-01 08:26:00,2.55,17850,United Kingdom"
 LONG_AGO = (1_300_000_000, 1_300_000_000)

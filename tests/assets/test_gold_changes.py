@@ -5,17 +5,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from worlds import MadeUp, instant
+from worlds import DIMENSIONS, MadeUp, instant
 
 from aquifer.contract import contract_fields
 from assets import tables
 
-DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
 FACTS = [*DIMENSIONS, "gold.fct_sales"]
 DAILY = [*FACTS, "gold.daily_sales"]
 PRODUCTS = [*FACTS, "gold.product_performance"]
 ORDERS = [*DIMENSIONS, "gold.fct_orders"]
-
 
 FIRST = instant("2011-03-01 10:00")
 

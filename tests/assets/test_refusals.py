@@ -1,11 +1,10 @@
 """What no table can hold is refused with a reason, and a verdict stands until it is mended."""
 
 import json
-import os
 from contextlib import closing
 
 import pytest
-from worlds import World
+from worlds import HEADER, World, land
 
 from aquifer.landing import LandingFolder
 from aquifer.specs import check_results
@@ -14,9 +13,9 @@ from assets.bronze.regions import regions as bronze_regions
 from assets.silver.invoice_lines import invoice_lines
 from assets.silver.region_changes import region_changes
 from assets.silver.regions import regions
-from resources.order_database import OutboxEventLog, connect, create_tables
+from resources.order_database import OutboxEventLog, create_tables
+from resources.sqlite import connect
 
-HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 GOOD = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
 
 
@@ -31,13 +30,10 @@ class Landing:
     def __init__(self, world: World) -> None:
         self.world = world
         self.folder = LandingFolder(world.folder / "landing")
-        self.folder.folder.mkdir()
 
     def deliver(self, name: str, *lines: str):
         """Land a file and take it in; what the advance of silver says."""
-        file = self.folder.folder / name
-        file.write_text("\n".join([HEADER, *lines]) + "\n")
-        os.utime(file, (1_300_000_000, 1_300_000_000))
+        land(self.folder, name, HEADER, *lines)
         return self.take_in()
 
     def take_in(self):
