@@ -133,5 +133,5 @@ def test_threads_store_the_events_of_more_runs_than_stay_open(storage):
     assert {run_id: len(storage.get_logs_for_run(run_id)) for run_id in runs} == dict.fromkeys(
         runs, 6
     )
-    # A database takes three files at most.
-    assert len(os.listdir("/dev/fd")) - before < 4 * OPEN_DATABASES
+    # A connection takes three files at most, and threads may have had two to a database.
+    assert len(os.listdir("/dev/fd")) - before <= 6 * OPEN_DATABASES
