@@ -14,6 +14,12 @@ from dagster import (
     multi_asset,
 )
 
+from aquifer.asset_checks import (
+    bronze_check_results,
+    bronze_check_specs,
+    check_results,
+    check_specs,
+)
 from aquifer.automation import RETRIES, gone_stale, upstream_advanced
 from aquifer.bronze import BronzeTable
 from aquifer.contract import contract_fields
@@ -23,15 +29,7 @@ from aquifer.lineage import raw_fields
 from aquifer.quarantine import QuarantinedRow, quarantine_name
 from aquifer.runtime import Runtime
 from aquifer.silver import SilverTable
-from aquifer.specs import (
-    asset_key,
-    bronze_check_results,
-    bronze_check_specs,
-    check_results,
-    check_specs,
-    materialization,
-    table_spec,
-)
+from aquifer.specs import asset_key, materialization, table_spec
 
 
 def bronze_asset(table: BronzeTable) -> AssetsDefinition:

@@ -1,16 +1,14 @@
-"""Asset specs from contracts: what Dagster shows of a table, and the checks that it runs.
+"""Asset specs from contracts: what Dagster shows of a table and of its materialisations.
 
-Belongs here: keys, specs, check specs and materialisation metadata that bronze, silver and gold
-share. Does not: what is executed (`assets`).
+Belongs here: keys, specs and metadata that bronze, silver and gold share. Does not: checks
+(`asset_checks`), and what is executed (`assets`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dagster import (
     AssetCheckResult,
-    AssetCheckSeverity,
-    AssetCheckSpec,
     AssetKey,
     AssetSpec,
     AutomationCondition,
@@ -21,14 +19,10 @@ from dagster import (
     TableColumnLineage,
 )
 
-from aquifer.advance import Advance, Standing
-from aquifer.automation import freshness, never
-from aquifer.checks import compile_checks
+from aquifer.advance import Advance
+from aquifer.automation import freshness
 from aquifer.contract import Contract, column_schema, describe, keys, table_metadata
 
-ACCOUNTED = "rows_accounted"
-READABLE = "readable"
-WITHIN_SHARE = "quarantine_share"
 QUALITY_GOAL = 0.998
 """The share of a table's rows that should not be refused."""
 
@@ -68,103 +62,6 @@ def table_spec(
             "grain": metadata.grain,
             "key": ", ".join(keys(contract)),
         },
-    )
-
-
-def bronze_check_specs(name: str, *, skips_unreadable: bool) -> list[AssetCheckSpec]:
-    """The checks of a bronze table, whose values are as received."""
-    readable = AssetCheckSpec(
-        READABLE, asset=asset_key(name), description="everything that was delivered can be read"
-    )
-    return [_accounted(name), *([readable] if skips_unreadable else [])]
-
-
-def bronze_check_results(advance: Advance, *, skips_unreadable: bool) -> Iterator[AssetCheckResult]:
-    """What the checks say of what was ingested. What cannot be read holds up nothing else."""
-    key = asset_key(advance.table)
-    yield AssetCheckResult(passed=advance.accounted, asset_key=key, check_name=ACCOUNTED)
-    if skips_unreadable:
-        yield AssetCheckResult(
-            passed=not advance.unreadable,
-            asset_key=key,
-            check_name=READABLE,
-            description="; ".join(advance.unreadable) or None,
-        )
-
-
-def check_specs(name: str, contract: type[Contract]) -> list[AssetCheckSpec]:
-    """A check for each of a silver table's contract, and those that guard every batch."""
-    key = asset_key(name)
-    share = table_metadata(contract).quarantine_share
-    return [
-        *(
-            AssetCheckSpec(check.name, asset=key, description=check.description)
-            for check in compile_checks(contract)
-        ),
-        AssetCheckSpec(
-            READABLE,
-            asset=key,
-            description="each value can be read, and each event says what happened and when",
-            automation_condition=never(),
-        ),
-        _accounted(name),
-        AssetCheckSpec(
-            WITHIN_SHARE,
-            asset=key,
-            blocking=True,
-            description=f"no more than {share:.0%} of the newest batch is refused, if it is large",
-        ),
-    ]
-
-
-def check_results(advance: Advance, contract: type[Contract]) -> Iterator[AssetCheckResult]:
-    """What the checks say of the table and of its newest batch, until that is mended.
-
-    Refused rows leave the table clean, so they only warn.
-    """
-    key = asset_key(advance.table)
-    standing = advance.standing or Standing()
-    checks = [check.name for check in compile_checks(contract)]
-
-    def refused(name: str, reasons: Iterable[str]) -> AssetCheckResult:
-        waiting = sum(standing.reasons.get(reason, 0) for reason in reasons)
-        return AssetCheckResult(
-            passed=not waiting,
-            asset_key=key,
-            check_name=name,
-            severity=AssetCheckSeverity.WARN,
-            metadata={
-                "rows refused": sum(advance.reasons.get(reason, 0) for reason in reasons),
-                "rows waiting": waiting,
-            },
-        )
-
-    for name in checks:
-        yield refused(name, [name])
-    yield refused(READABLE, sorted({*standing.reasons, *advance.reasons} - {*checks}))
-    yield AssetCheckResult(
-        passed=not standing.batch_lost,
-        asset_key=key,
-        check_name=ACCOUNTED,
-        metadata={"rows lost": standing.batch_lost},
-    )
-    limit = table_metadata(contract).quarantine_share
-    share = standing.refused_share
-    yield AssetCheckResult(
-        passed=not standing.exceeds(limit),
-        asset_key=key,
-        check_name=WITHIN_SHARE,
-        description=f"{share:.1%} of the newest batch is refused; the limit is {limit:.1%}",
-        metadata={"share refused": share, "limit": limit},
-    )
-
-
-def _accounted(name: str) -> AssetCheckSpec:
-    return AssetCheckSpec(
-        ACCOUNTED,
-        asset=asset_key(name),
-        blocking=True,
-        description="every row that came in is in the table, in the quarantine or a duplicate",
     )
 
 

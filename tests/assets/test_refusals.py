@@ -6,8 +6,8 @@ from contextlib import closing
 import pytest
 from worlds import HEADER, World, land
 
+from aquifer.asset_checks import check_results
 from aquifer.landing import LandingFolder
-from aquifer.specs import check_results
 from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 from assets.bronze.regions import regions as bronze_regions
 from assets.silver.invoice_lines import invoice_lines

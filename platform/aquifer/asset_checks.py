@@ -1,0 +1,116 @@
+"""Dagster's checks of bronze and silver tables: one for each of a contract, and those of a batch.
+
+Belongs here: their specs, and what they say of an advance. Does not: how a row is checked
+(`checks`, `conform`), and the checks of gold, which are dbt's tests.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec
+
+from aquifer.advance import Advance, Standing
+from aquifer.automation import never
+from aquifer.checks import compile_checks
+from aquifer.contract import Contract, table_metadata
+from aquifer.specs import asset_key
+
+ACCOUNTED = "rows_accounted"
+READABLE = "readable"
+WITHIN_SHARE = "quarantine_share"
+
+
+def bronze_check_specs(name: str, *, skips_unreadable: bool) -> list[AssetCheckSpec]:
+    """The checks of a bronze table, whose values are as received."""
+    readable = AssetCheckSpec(
+        READABLE, asset=asset_key(name), description="everything that was delivered can be read"
+    )
+    return [_accounted(name), *([readable] if skips_unreadable else [])]
+
+
+def bronze_check_results(advance: Advance, *, skips_unreadable: bool) -> Iterator[AssetCheckResult]:
+    """What the checks say of what was ingested. What cannot be read holds up nothing else."""
+    key = asset_key(advance.table)
+    yield AssetCheckResult(passed=advance.accounted, asset_key=key, check_name=ACCOUNTED)
+    if skips_unreadable:
+        yield AssetCheckResult(
+            passed=not advance.unreadable,
+            asset_key=key,
+            check_name=READABLE,
+            description="; ".join(advance.unreadable) or None,
+        )
+
+
+def check_specs(name: str, contract: type[Contract]) -> list[AssetCheckSpec]:
+    """A check for each of a silver table's contract, and those that guard every batch."""
+    key = asset_key(name)
+    share = table_metadata(contract).quarantine_share
+    return [
+        *(
+            AssetCheckSpec(check.name, asset=key, description=check.description)
+            for check in compile_checks(contract)
+        ),
+        AssetCheckSpec(
+            READABLE,
+            asset=key,
+            description="each value can be read, and each event says what happened and when",
+            automation_condition=never(),
+        ),
+        _accounted(name),
+        AssetCheckSpec(
+            WITHIN_SHARE,
+            asset=key,
+            blocking=True,
+            description=f"no more than {share:.0%} of the newest batch is refused, if it is large",
+        ),
+    ]
+
+
+def check_results(advance: Advance, contract: type[Contract]) -> Iterator[AssetCheckResult]:
+    """What the checks say of the table and of its newest batch, until that is mended.
+
+    Refused rows leave the table clean, so they only warn.
+    """
+    key = asset_key(advance.table)
+    standing = advance.standing or Standing()
+    checks = [check.name for check in compile_checks(contract)]
+
+    def refused(name: str, reasons: Iterable[str]) -> AssetCheckResult:
+        waiting = sum(standing.reasons.get(reason, 0) for reason in reasons)
+        return AssetCheckResult(
+            passed=not waiting,
+            asset_key=key,
+            check_name=name,
+            severity=AssetCheckSeverity.WARN,
+            metadata={
+                "rows refused": sum(advance.reasons.get(reason, 0) for reason in reasons),
+                "rows waiting": waiting,
+            },
+        )
+
+    for name in checks:
+        yield refused(name, [name])
+    yield refused(READABLE, sorted({*standing.reasons, *advance.reasons} - {*checks}))
+    yield AssetCheckResult(
+        passed=not standing.batch_lost,
+        asset_key=key,
+        check_name=ACCOUNTED,
+        metadata={"rows lost": standing.batch_lost},
+    )
+    limit = table_metadata(contract).quarantine_share
+    share = standing.refused_share
+    yield AssetCheckResult(
+        passed=not standing.exceeds(limit),
+        asset_key=key,
+        check_name=WITHIN_SHARE,
+        description=f"{share:.1%} of the newest batch is refused; the limit is {limit:.1%}",
+        metadata={"share refused": share, "limit": limit},
+    )
+
+
+def _accounted(name: str) -> AssetCheckSpec:
+    return AssetCheckSpec(
+        ACCOUNTED,
+        asset=asset_key(name),
+        blocking=True,
+        description="every row that came in is in the table, in the quarantine or a duplicate",
+    )
