@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -178,18 +178,17 @@ class Gold:
         alone must not pass over lines which its fact table has yet to take in.
         """
         lake = runtime.lake
-        taken_in: dict[str, dict[str, int]] = {}
+        taken_in = cache(lambda table: self._progress(runtime, table))
         for name in self._in_order(built):
             marks = {}
             for upstream in self.upstreams[name] if name not in partial else ():
-                marks[upstream] = build if upstream in built else seen[upstream].seq
-                for between in self.upstreams[name] & self.contracts.keys():
-                    if upstream in self.upstreams[between]:
-                        if between not in taken_in:
-                            taken_in[between] = self._progress(runtime, between)
-                        marks[upstream] = min(
-                            marks[upstream], taken_in[between].get(upstream, NOTHING)
-                        )
+                reached = build if upstream in built else seen[upstream].seq
+                between = [
+                    taken_in(table).get(upstream, NOTHING)
+                    for table in self.upstreams[name] & self.contracts.keys()
+                    if upstream in self.upstreams[table]
+                ]
+                marks[upstream] = min([reached, *between])
             known = _known(marks)
             tested = {}
             if passed.issuperset(self.tests[name]):
