@@ -41,6 +41,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
+def start(*arguments: str, home: Path, **settings: str) -> subprocess.Popen:
+    """The `aquifer` command in a process of its own, on a home."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "aquifer.cli", *arguments],
+        cwd=PROJECT,
+        env={**os.environ, "AQUIFER_HOME": str(home), **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 class Home:
     """A platform home, looked at through the query path."""
 
@@ -64,6 +76,12 @@ class Home:
             for name in self.lake.names()
             if not name.startswith("bronze.") and not name.endswith("_quarantine")
         ]
+
+    def differing(self, other: "Home", tables: Sequence[str] | None = None) -> list[str]:
+        """Of the tables that both have, or of some, those whose live rows are not the same."""
+        assert self.lake.names() == other.lake.names()
+        looked_at = self.tables() if tables is None else tables
+        return [name for name in looked_at if self.content(name) != other.content(name)]
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import gzip
 import os
 import resource
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, Home, invoice_files
+from conftest import Home, invoice_files, start
 from worlds import HEADER
 
 from aquifer.landing import LandingFolder
@@ -31,17 +30,6 @@ class Done:
     code: int
     out: str
     err: str
-
-
-def start(*arguments: str, home: Path, **settings: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "aquifer.cli", *arguments],
-        cwd=PROJECT,
-        env={**os.environ, "AQUIFER_HOME": str(home), **settings},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def finish(process: subprocess.Popen) -> Done:

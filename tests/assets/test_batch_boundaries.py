@@ -8,11 +8,6 @@ DAYS = [*FILES[:2], next((file for file in FILES if file.name[:7] > FILES[0].nam
 """Three days, of two months if there are."""
 
 
-def differing(one: Home, other: Home) -> list[str]:
-    assert one.tables() == other.tables()
-    return [table for table in one.tables() if one.content(table) != other.content(table)]
-
-
 @pytest.fixture(scope="module")
 def at_once(nursery, homes) -> Home:
     home = homes("at_once")
@@ -33,15 +28,15 @@ def day_by_day(nursery, homes) -> Home:
 
 
 def test_day_by_day_in_another_time_zone_is_all_at_once(day_by_day, at_once):
-    assert differing(day_by_day, at_once) == []
+    assert day_by_day.differing(at_once) == []
 
 
 def test_incremental_gold_is_a_full_refresh(nursery, day_by_day, at_once):
     assert nursery.work(day_by_day, [], full_refresh=True) == 0
-    assert differing(day_by_day, at_once) == []
+    assert day_by_day.differing(at_once) == []
 
 
 def test_shuffled_and_redelivered_is_all_at_once(nursery, homes, at_once):
     home = homes("shuffled")
     assert nursery.work(home, [[DAYS[2], DAYS[0]], [DAYS[1], DAYS[0]]]) == 0
-    assert differing(home, at_once) == []
+    assert home.differing(at_once) == []

@@ -6,12 +6,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, dagster_instance, invoice_files
+from conftest import dagster_instance, invoice_files, start
 from dagster import AssetKey
 
 from aquifer.lake import Lake
@@ -19,14 +18,9 @@ from aquifer.lease import FileLeases
 
 
 def aquifer(*arguments: str, home: Path, **settings: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "aquifer.cli", *arguments],
-        cwd=PROJECT,
-        env={**os.environ, "AQUIFER_HOME": str(home), **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = start(*arguments, home=home, **settings)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.fixture(scope="module")

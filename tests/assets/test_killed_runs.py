@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import progress
 import pytest
-from conftest import PROJECT, Home, dagster_instance, invoice_files
+from conftest import Home, dagster_instance, invoice_files, start
 
 from resources.simulation.rates_server import serve_rates
 
@@ -52,11 +51,6 @@ def undisturbed(work, homes) -> Undisturbed:
     return Undisturbed(homes("undisturbed"), work)
 
 
-def differing(tables: list[str], home: Home, other: Home) -> list[str]:
-    assert home.lake.names() == other.lake.names()
-    return [table for table in tables if home.content(table) != other.content(table)]
-
-
 def test_killed_at_25_points_the_tables_are_those_of_an_undisturbed_run(work, homes, undisturbed):
     """Each run goes on from where the one before was killed, through two days.
 
@@ -82,24 +76,13 @@ def test_killed_at_25_points_the_tables_are_those_of_an_undisturbed_run(work, ho
     assert {(1, SNAPSHOT), (2, SNAPSHOT)} <= killed.keys()
     assert work(home, [DAYS]) == 0
     # Bronze too, and the quarantines: no row was lost or received twice.
-    assert differing(home.lake.names(), home, undisturbed.home) == []
-
-
-def demo(home: Path, data: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "aquifer.cli", "demo", "--data", str(data)],
-        cwd=PROJECT,
-        env={**os.environ, "AQUIFER_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    assert home.differing(undisturbed.home, home.lake.names()) == []
 
 
 def kill_once(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not happened():
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.kill()
@@ -119,12 +102,13 @@ def test_a_demo_that_was_killed_in_gold_is_completed_by_the_next(tmp_path, undis
         shutil.copyfile(day, data / day.name)
         os.utime(data / day.name, (1_300_000_000, 1_300_000_000))
     gold = home.folder / "lake" / "gold"
-    kill_once(demo(home.folder, data), lambda: any(gold.glob("dim_store/*.parquet")))
+    demo = ["demo", "--data", str(data)]
+    kill_once(start(*demo, home=home.folder), lambda: any(gold.glob("dim_store/*.parquet")))
     assert runs(home.folder) == [("main", "STARTED")]
-    again = demo(home.folder, data)
-    said = again.communicate(timeout=DEADLINE_SECONDS)[0]
+    again = start(*demo, home=home.folder)
+    said = again.communicate(timeout=DEADLINE_SECONDS)
     assert again.returncode == 0, said
     assert runs(home.folder) == [
         ("main", "FAILURE"), ("main", "SUCCESS"), ("snapshots", "SUCCESS")
     ]  # fmt: skip
-    assert differing(home.tables(), home, undisturbed.home) == []
+    assert home.differing(undisturbed.home) == []

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, dagster_instance
+from conftest import PROJECT, dagster_instance, start
 from dagster import DagsterRunStatus, RunsFilter
 
 PATIENCE_SECONDS = 180
@@ -129,18 +129,11 @@ def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole
         assert address[2] == f"(port {port} is taken)"
         statuses = until(lambda: runs(other))
         assert {statuses[run] for run in left} == {"FAILURE"}
-        refused = subprocess.run(
-            [sys.executable, "-m", "aquifer.cli", "up", "--port", str(free_port())],
-            cwd=PROJECT,
-            env={**os.environ, "AQUIFER_HOME": str(home)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_SECONDS,
-        )
+        refused = start("up", "--port", str(free_port()), home=home)
+        _, why = refused.communicate(timeout=PATIENCE_SECONDS)
         assert refused.returncode == 1
-        assert refused.stderr.startswith(f"aquifer: {home} is up already")
-        assert len(refused.stderr.splitlines()) == 1
+        assert why.startswith(f"aquifer: {home} is up already")
+        assert len(why.splitlines()) == 1
         # Several at once, as a service manager and a terminal may send them.
         for _ in range(20):
             second.send_signal(signal.SIGTERM)
