@@ -35,19 +35,21 @@ class EngineResource(LazyPySparkResource):
     def spark_session(self) -> SparkSession:
         if not self._ready:
             self.spark_config.update({"spark.remote": self.remote, **SESSION_SETTINGS})
-            self._prepare(super().spark_session)
+            if urlsplit(self.url).scheme == "sail":
+                _within_process(super().spark_session)
+            lake = self.lake.lake
+            register(super().spark_session, lake, lake.names())
             self._ready = True
         session: SparkSession = super().spark_session
         return session
 
-    def _prepare(self, session: SparkSession) -> None:
-        if urlsplit(self.url).scheme == "sail":
-            # Within a process no connection is lost, and a second call an answer is spared.
-            session.client.disable_reattachable_execute()
-            # Else pyspark asks it at the end to forget models, which Sail has not, and complains.
-            atexit.register(session.client.close)
-        lake = self.lake.lake
-        register(session, lake, lake.names())
+
+@cache
+def _within_process(session: SparkSession) -> None:
+    # No connection is lost here, and a second call an answer is spared.
+    session.client.disable_reattachable_execute()
+    # Else pyspark asks Sail at the end to forget models, which it has not, and complains.
+    atexit.register(session.client.close)
 
 
 @cache
