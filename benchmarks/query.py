@@ -7,7 +7,6 @@ from collections.abc import Callable
 import polars as pl
 from common import demo, empty_home, invoice_files, show
 
-from aquifer.engine import register
 from aquifer.query import Queries
 from resources.engine import EngineResource
 from resources.lake import LakeResource
@@ -37,7 +36,6 @@ with empty_home() as home:
     lake = resource.lake
     queries = Queries(lake)
     session = EngineResource(url="sail://", lake=resource).spark_session
-    register(session, lake, [FACTS])
 
     def polars() -> int:
         lines = pl.scan_delta(lake.uri(FACTS))

@@ -11,7 +11,6 @@ from deltalake import CommitProperties, Transaction, write_deltalake
 
 from aquifer.advance import Advance
 from aquifer.dbt_project import failure
-from aquifer.engine import register
 from aquifer.instants import micros
 from aquifer.lake import SEQUENCE
 from aquifer.landing import LandingFolder
@@ -49,9 +48,9 @@ class World:
         """Free the names of the tables: the engine's session is one for all tests of a process."""
         session = self.runtime.session
         for layer in LAYERS:
-            session.sql(f"create database if not exists {layer}").collect()
+            session.sql(f"create database if not exists {layer}")
             for row in session.sql(f"show tables in {layer}").collect():
-                session.sql(f"drop table if exists {layer}.{row.tableName}").collect()
+                session.sql(f"drop table if exists {layer}.{row.tableName}")
 
     def make_silver(self) -> None:
         """Make every silver table exist."""
@@ -159,7 +158,6 @@ class MadeUp(World):
         super().__init__(folder)
         self._state: dict[str, dict[tuple, dict]] = {name: {} for name in SILVER}
         self.make_silver()
-        register(self.runtime.session, self.lake, self.lake.names())
 
     def put(self, name: str, *rows: dict[str, Any]) -> None:
         """Insert or replace rows by key, in one commit, as a silver table does."""

@@ -16,9 +16,9 @@ def register(session: SparkSession, lake: Lake, names: Iterable[str]) -> None:
     """Name tables of the lake in the session's catalog, from the Delta logs that exist.
 
     A server's catalog may live in memory only: in a new session nothing is known, and dbt would
-    build every incremental model anew. (Spark Connect runs a command where it is written; only rows
-    have to be collected.)
+    build every incremental model anew.
     """
+    # Spark Connect runs a command where it is written; only rows have to be collected.
     for layer, tables in groupby(sorted(names), key=lambda name: name.split(".")[0]):
         session.sql(f"CREATE DATABASE IF NOT EXISTS {layer}")
         known = {row.tableName for row in session.sql(f"SHOW TABLES IN {layer}").collect()}
