@@ -182,8 +182,10 @@ def touched_partitions(runtime: Runtime, target: Target, relation: str) -> str:
 
 
 def month_column(target: Target) -> list[str]:
+    """SQL for the column that the target is partitioned by, if it is."""
     return [f"date_format(`{target.month_of}`, 'yyyy-MM') as {MONTH}"] if target.month_of else []
 
 
 def names(columns: Sequence[str], prefix: str = "") -> str:
+    """Columns as the inside of a SQL list."""
     return ", ".join(f"{prefix}`{column}`" for column in columns)

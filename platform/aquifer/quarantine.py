@@ -79,9 +79,7 @@ def ensure_quarantine(lake: Lake, table_name: str) -> str:
     return name
 
 
-def quarantine(
-    runtime: Runtime, table_name: str, staged: str, superseded: Sequence[str] = ()
-) -> int:
+def quarantine(runtime: Runtime, table_name: str, staged: str, superseded: Sequence[str]) -> int:
     """Put the refused rows of `staged` into the quarantine, each once; how many it holds then.
 
     Those that wait from earlier deliveries of the files in `superseded` are withdrawn.

@@ -88,10 +88,8 @@ class SilverTable:
         done: dict[str, Any] = {}
         with lake.lease([self.name, quarantine_name(self.name)]):
             self.ensure(lake)
-            since, upstream = (
-                lake.progress(self.name, self.reads.name),
-                lake.snapshot(self.reads.name),
-            )
+            since = lake.progress(self.name, self.reads.name)
+            upstream = lake.snapshot(self.reads.name)
             if upstream.seq > since:
                 self.register(runtime)
                 with runtime.staging() as place:
