@@ -49,6 +49,7 @@ benchmarks: $(VENV)/.tested
 	"$(BIN)/python" benchmarks/main_job.py
 	"$(BIN)/python" benchmarks/one_more_day.py
 	"$(BIN)/python" benchmarks/query.py
+	"$(BIN)/python" benchmarks/dagster_events.py
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
