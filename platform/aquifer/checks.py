@@ -4,7 +4,7 @@ They run inside the plan that writes the rows, because each refused row needs it
 is their oracle: tests hold both to the same verdict, check by check and row by row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +12,14 @@ from typing import Any
 from pandera.api.checks import Check
 
 from aquifer.column_types import ColumnType
-from aquifer.contract import Contract, ContractField, contract_fields, schema_of, table_metadata
+from aquifer.contract import (
+    Contract,
+    ContractField,
+    Record,
+    contract_fields,
+    schema_of,
+    table_metadata,
+)
 from aquifer.declarations import ROW_CHECKS
 from aquifer.engine import literal
 from aquifer.errors import ContractError
@@ -37,27 +44,39 @@ class CompiledCheck:
 
 
 @cache
-def compile_checks(contract: type[Contract]) -> tuple[CompiledCheck, ...]:
+def compile_checks(contract: type[Record]) -> tuple[CompiledCheck, ...]:
     """The contract's checks, in the order of its columns, then its rules.
+
+    Those of the records in a list are of the list: they fail when one of the records does.
 
     Raises:
         ContractError: a check that has no SQL, or a value that its column cannot hold.
     """
-    _refuse_whole_table(contract)
-    compiled = []
-    for field in contract_fields(contract):
-        if not field.nullable:
-            compiled.append(_not_null(field))
-        compiled += [
-            _compile(contract, field, check)
-            for check in schema_of(contract).columns[field.name].checks
-        ]
-    for name, rule in table_metadata(contract).rules.items():
-        compiled.append(CompiledCheck(name, "", f"coalesce(not ({rule}), false)", rule))
+    compiled = [*_compile_fields(contract, "")]
+    if issubclass(contract, Contract):
+        for name, rule in table_metadata(contract).rules.items():
+            compiled.append(CompiledCheck(name, "", f"coalesce(not ({rule}), false)", rule))
     return tuple(compiled)
 
 
-def _refuse_whole_table(contract: type[Contract]) -> None:
+def _compile_fields(record: type[Record], within: str) -> Iterator[CompiledCheck]:
+    """The checks of a record's fields; `within` is SQL for what they are fields of, with a dot."""
+    _refuse_whole_table(record)
+    for field in contract_fields(record):
+        if not field.nullable:
+            yield _not_null(field, within)
+        for check in schema_of(record).columns[field.name].checks:
+            yield _compile(record, field, check, within)
+        for check in _compile_fields(field.item, "item.") if field.item else ():
+            yield CompiledCheck(
+                f"{field.name}_{check.name}",
+                field.name,
+                f"coalesce(exists({within}`{field.name}`, item -> {check.failure}), false)",
+                f"of each of {field.name}, {check.description}",
+            )
+
+
+def _refuse_whole_table(contract: type[Record]) -> None:
     for check in schema_of(contract).checks:
         raise ContractError(
             f"{contract.__name__}: the check '{check.name}' is of the whole table and cannot be "
@@ -65,15 +84,18 @@ def _refuse_whole_table(contract: type[Contract]) -> None:
         )
 
 
-def _not_null(field: ContractField) -> CompiledCheck:
-    failure = f"`{field.name}` is null"
+def _not_null(field: ContractField, within: str) -> CompiledCheck:
+    column = f"{within}`{field.name}`"
+    failure = f"{column} is null"
     if field.spark_type == "double":
         # As Pandera has it: what is not a number is not there.
-        failure = f"({failure} or isnan(`{field.name}`))"
+        failure = f"({failure} or isnan({column}))"
     return CompiledCheck(f"{field.name}_not_null", field.name, failure, f"{field.name} is given")
 
 
-def _compile(contract: type[Contract], field: ContractField, check: Check) -> CompiledCheck:
+def _compile(
+    contract: type[Record], field: ContractField, check: Check, within: str
+) -> CompiledCheck:
     where = f"{contract.__name__}.{field.name}"
     known = _COMPILERS.get(str(check.name))
     # One of a person's own may bear the name of one of Pandera's, but has no statistics.
@@ -86,14 +108,14 @@ def _compile(contract: type[Contract], field: ContractField, check: Check) -> Co
     if name.startswith("str_") and field.spark_type != "string":
         raise ContractError(f"{where}: {name} is for text, and the column is {field.type.name}")
     try:
-        holds, words = compiler(_Column(name, field), check.statistics)
+        holds, words = compiler(_Column(name, field, within), check.statistics)
     except ContractError as error:
         raise ContractError(f"{where}: {name}: {error}") from error
     return CompiledCheck(
         f"{field.name}_{name}",
         field.name,
         # Pandera passes nulls; whether they are allowed is the check before.
-        f"(`{field.name}` is not null and not ({holds}))",
+        f"({within}`{field.name}` is not null and not ({holds}))",
         f"{field.name} {words}",
     )
 
@@ -101,10 +123,10 @@ def _compile(contract: type[Contract], field: ContractField, check: Check) -> Co
 class _Column:
     """A column under a check: how SQL reads it, and how SQL writes the check's values."""
 
-    def __init__(self, check: str, field: ContractField) -> None:
+    def __init__(self, check: str, field: ContractField, within: str) -> None:
         self.check = check
         self.type: ColumnType = field.type
-        self.sql = f"`{field.name}`"
+        self.sql = f"{within}`{field.name}`"
         if field.spark_type == "double":
             # One NaN and one zero: in Sail a negative NaN sorts below all numbers, in Spark and
             # Polars above them, and -0.0 is in no list that has 0.0.

@@ -3,7 +3,7 @@
 import datetime
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -78,6 +78,7 @@ class ColumnType:
         json: JSON Schema of a value.
         literal: writes a Python value as a Spark SQL literal; None for a value that the type
             cannot hold exactly.
+        fields: of a list of records, the type of each of their fields.
     """
 
     name: str
@@ -87,6 +88,13 @@ class ColumnType:
     dtype: pl.DataType
     json: Mapping[str, Any]
     literal: Callable[[Any], str | None]
+    fields: Mapping[str, "ColumnType"] = field(default_factory=dict)
+
+    @property
+    def unread(self) -> str:
+        """The type in Spark SQL DDL before values are read: text, or a list of records of text."""
+        texts = ", ".join(f"`{name}`: string" for name in self.fields)
+        return f"array<struct<{texts}>>" if texts else "string"
 
 
 COLUMN_TYPES: Mapping[Any, ColumnType] = {
@@ -141,3 +149,24 @@ COLUMN_TYPES: Mapping[Any, ColumnType] = {
     ),
 }
 """Every type that a table can hold, by the annotation that a contract uses."""
+
+
+def list_of_records(name: str, fields: Mapping[str, ColumnType]) -> ColumnType:
+    """The type of a list of records, such as the lines of a sale.
+
+    Args:
+        name: what the record is called.
+        fields: the type of each of its fields.
+    """
+    inner = ", ".join(f"`{field}`: {type_.spark}" for field, type_ in fields.items())
+    struct = pl.Struct({field: type_.dtype for field, type_ in fields.items()})
+    return ColumnType(
+        f"list[{name}]",
+        f"array<struct<{inner}>>",
+        pa.list_(pa.struct([pa.field(field, type_.arrow) for field, type_ in fields.items()])),
+        Annotated[pl.List, struct],
+        pl.List(struct),
+        {"type": "array"},
+        _none,
+        fields,
+    )

@@ -6,13 +6,13 @@ value that no table holds, such as an amount of 20 digits or a day in 1753, has 
 `<column>_out_of_range`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StringType
 
 from aquifer.checks import compile_checks
-from aquifer.contract import Contract, contract_fields, keys
+from aquifer.contract import Contract, ContractField, contract_fields, keys
 from aquifer.engine import literal
 from aquifer.patterns import portable
 
@@ -92,10 +92,15 @@ def conform_sql(
     passed = [name for name in schema.names if name.startswith("_")]
     typed = []
     unheld = []
+    lists: list[str] = []
     for column in contract_fields(contract):
         name, type_ = column.name, column.spark_type
         arrives = schema[name].dataType
-        if arrives.simpleString() == type_:
+        if column.item:
+            typed.append(f"{_read_records(column)} as `_read_{name}`")
+            lists.append(f"transform(`_read_{name}`, item -> item.read) as `{name}`")
+            unheld += _unread_records(column)
+        elif arrives.simpleString() == type_:
             typed.append(f"`{name}`")
         else:
             text = isinstance(arrives, StringType)
@@ -121,16 +126,39 @@ def conform_sql(
     ]
     reasons = ", ".join([*unheld, *failures, "cast(null as string)"])
     names = [f"`{column.name}`" for column in contract_fields(contract)]
+    typed_rows = f"select {', '.join([*passed, *typed])} from ({rows})"
+    if lists:
+        typed_rows = f"select *, {', '.join(lists)} from ({typed_rows})"
     checked = (
         f"select {', '.join([*passed, *names])}, case when _op = '{EMPTY}' then array() else "
         f"filter(array({reasons}), reason -> reason is not null) end as {REASONS} "
-        f"from (select {', '.join([*passed, *typed])} from ({rows}))"
+        f"from ({typed_rows})"
     )
     kept = [
         f"case when {REFUSED} then {name} end as {name}" if name in RECORD else name
         for name in passed
     ]
     return f"select {', '.join([*kept, *names, REASONS])} from ({checked})"
+
+
+def _read_records(column: ContractField) -> str:
+    """SQL for a list of records, each as it came (`given`) and as its types read it (`read`)."""
+    fields = ", ".join(
+        f"'{name}', {_reader(type_.spark, f'item.`{name}`')}"
+        for name, type_ in column.type.fields.items()
+    )
+    read = f"named_struct('given', item, 'read', named_struct({fields}))"
+    return f"transform(`{column.name}`, item -> {read})"
+
+
+def _unread_records(column: ContractField) -> Iterator[str]:
+    """SQL for the reasons for which records of a list cannot be read."""
+    for name, type_ in column.type.fields.items():
+        if type_.spark != "string":
+            given = f"nullif(trim(item.given.`{name}`), '') is not null"
+            unread = f"item -> {given} and item.read.`{name}` is null"
+            reason = f"{column.name}_{name}_unreadable"
+            yield f"case when exists(`_read_{column.name}`, {unread}) then '{reason}' end"
 
 
 def _outside(column: str, type_: str) -> str:

@@ -4,19 +4,27 @@ Belongs here: declaring a contract, and the schemas that follow from it. Does no
 SQL (`checks`), its JSON Schema (`json_schema`), masking (`masking`), Dagster definitions (`specs`).
 """
 
+import builtins
 import inspect
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Union, get_args, get_origin
+from typing import Any, ClassVar, Union, get_args, get_origin
 
 import pandera.polars as pandera
 import pyarrow as pa
 from dagster import TableColumn, TableColumnConstraints, TableConstraints, TableSchema
 from pandera.errors import SchemaInitError
 
-from aquifer.column_types import COLUMN_TYPES, ColumnType, Date, Money, Timestamp
+from aquifer.column_types import (
+    COLUMN_TYPES,
+    ColumnType,
+    Date,
+    Money,
+    Timestamp,
+    list_of_records,
+)
 from aquifer.declarations import (
     Field,
     Key,
@@ -37,6 +45,7 @@ __all__ = [
     "Field",
     "Key",
     "Money",
+    "Record",
     "TableMetadata",
     "Timestamp",
     "arrow_schema",
@@ -55,21 +64,31 @@ __all__ = [
 ]
 
 
-class Contract(pandera.DataFrameModel):
-    """Base of all contracts. A contract that cannot be used is refused where it is defined.
+class Record(pandera.DataFrameModel):
+    """Fields with their checks: a table's row (`Contract`), or what a list in such a row holds.
+
+    One that cannot be used is refused where it is defined.
 
     Raises:
         ContractError: a type that no table holds, a check that has no SQL, or something missing;
             the message names contract, field and what to write instead.
     """
 
+    __types__: ClassVar[Mapping[str, ColumnType]] = {}
+    __items__: ClassVar[Mapping[str, "type[Record]"]] = {}
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        if cls.__module__ == __name__:
+            super().__init_subclass__(**kwargs)  # type: ignore[no-untyped-call]
+            return
         # Imported here: it reads contracts, and each contract proves that it can be read.
         from aquifer.contract_rules import refuse_settings, refuse_unusable
 
         refuse_settings(cls)
+        types_of: dict[str, ColumnType] = dict(cls.__types__)
+        items: dict[str, type[Record]] = dict(cls.__items__)
         for name, annotation in inspect.get_annotations(cls, eval_str=True).items():
-            column_type, nullable = _resolve(cls, name, annotation)
+            column_type, nullable, item = _resolve(cls, name, annotation)
             cls.__annotations__[name] = column_type.polars
             field = cls.__dict__.get(name)
             if field is None:
@@ -79,8 +98,16 @@ class Contract(pandera.DataFrameModel):
             # Pandera reads `| None` as a column that may be absent; here it is a value that may be.
             field.nullable = nullable
             field.nullable_explicit = True
+            types_of[field.alias or name] = column_type
+            if item:
+                items[field.alias or name] = item
+        cls.__types__, cls.__items__ = types_of, items
         super().__init_subclass__(**kwargs)  # type: ignore[no-untyped-call]
         refuse_unusable(cls)
+
+
+class Contract(Record):
+    """Base of all contracts: the row of a table, with what holds for the table as a whole."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +120,7 @@ class ContractField:
         nullable: whether a row may come without it.
         description: what it holds; may be empty.
         metadata: of `pii`, `references`, `glossary` and `Key`.
+        item: the record that a list in it holds, if it is one.
     """
 
     name: str
@@ -100,6 +128,7 @@ class ContractField:
     nullable: bool
     description: str
     metadata: Mapping[str, str]
+    item: "builtins.type[Record] | None" = None
 
     @property
     def spark_type(self) -> str:
@@ -138,7 +167,7 @@ class ContractField:
 
 
 @cache
-def schema_of(contract: type[Contract]) -> pandera.DataFrameSchema:
+def schema_of(contract: type[Record]) -> pandera.DataFrameSchema:
     """The contract as Pandera's own schema object."""
     try:
         return contract.to_schema()
@@ -147,15 +176,16 @@ def schema_of(contract: type[Contract]) -> pandera.DataFrameSchema:
 
 
 @cache
-def contract_fields(contract: type[Contract]) -> tuple[ContractField, ...]:
+def contract_fields(contract: type[Record]) -> tuple[ContractField, ...]:
     """The columns in the order of their definition."""
     return tuple(
         ContractField(
             name,
-            next(t for t in COLUMN_TYPES.values() if t.dtype == column.dtype.type),
+            contract.__types__[name],
             column.nullable,
             column.description or "",
             column.metadata or {},
+            contract.__items__.get(name),
         )
         for name, column in schema_of(contract).columns.items()
     )
@@ -217,20 +247,25 @@ def _tags(field: ContractField) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def _resolve(cls: type, name: str, annotation: Any) -> tuple[ColumnType, bool]:
+def _resolve(cls: type, name: str, annotation: Any) -> tuple[ColumnType, bool, type[Record] | None]:
     nullable = False
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not type(None)]
         nullable = len(members) < len(get_args(annotation))
         annotation = members[0] if len(members) == 1 else annotation
+    (item,) = get_args(annotation) if get_origin(annotation) is list else (None,)
+    if isinstance(item, type) and issubclass(item, Record) and not item.__items__:
+        fields = contract_fields(item)
+        types_of = {field.name: field.type for field in fields}
+        return list_of_records(item.__name__, types_of), nullable, item
     if annotation not in COLUMN_TYPES:
         known = ", ".join(column_type.name for column_type in COLUMN_TYPES.values())
         raise ContractError(
             f"{cls.__name__}.{name} has the type {annotation}, which no table can hold; "
-            f"use one of {known}, or one of them with `| None`"
+            f"use one of {known}, a list of a Record, or one of them with `| None`"
         )
     if name.startswith("_"):
         raise ContractError(
             f"{cls.__name__}.{name}: names with a leading _ are the platform's; use another"
         )
-    return COLUMN_TYPES[annotation], nullable
+    return COLUMN_TYPES[annotation], nullable, None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from aquifer.checks import compile_checks
-from aquifer.contract import Contract, ContractField, contract_fields, table_metadata
+from aquifer.contract import Contract, ContractField, Record, contract_fields, table_metadata
 from aquifer.declarations import TableMetadata
 from aquifer.errors import ContractError
 from aquifer.masking import MASKS
@@ -18,7 +18,7 @@ from aquifer.masking import MASKS
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
-def refuse_settings(contract: type[Contract]) -> None:
+def refuse_settings(contract: type[Record]) -> None:
     """Raise ContractError if its Config sets more than metadata, which no table would keep."""
     config = contract.__dict__.get("Config")
     for name in vars(config) if config else ():
@@ -29,13 +29,12 @@ def refuse_settings(contract: type[Contract]) -> None:
             )
 
 
-def refuse_unusable(contract: type[Contract]) -> None:
+def refuse_unusable(contract: type[Record]) -> None:
     """Raise ContractError if something is missing, or a check has no SQL."""
     fields = contract_fields(contract)
     problems = [
         *_of_description(contract),
-        *_of_table(table_metadata(contract)),
-        *_of_named_columns(table_metadata(contract), fields),
+        *(_of_contract(contract, fields) if issubclass(contract, Contract) else ()),
         *_of_fields(fields),
     ]
     if problems:
@@ -46,7 +45,12 @@ def refuse_unusable(contract: type[Contract]) -> None:
         raise ContractError(f"{contract.__name__}: two checks are called '{twice[0]}'; rename one")
 
 
-def _of_description(contract: type[Contract]) -> Iterator[str]:
+def _of_contract(contract: type[Contract], fields: tuple[ContractField, ...]) -> Iterator[str]:
+    yield from _of_table(table_metadata(contract))
+    yield from _of_named_columns(table_metadata(contract), fields)
+
+
+def _of_description(contract: type[Record]) -> Iterator[str]:
     if not inspect.cleandoc(contract.__doc__ or ""):
         yield "it has no docstring, which is the table's description"
 

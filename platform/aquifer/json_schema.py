@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from aquifer.contract import Contract, ContractField, contract_fields, schema_of
+from aquifer.contract import Contract, ContractField, Record, contract_fields, schema_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -37,19 +37,24 @@ def json_schema(contract: type[Contract]) -> dict[str, Any]:
     The contract is at least as strict: checks that JSON Schema has no keyword for are left out.
     Unknown properties are allowed, as a source may add columns.
     """
-    fields = contract_fields(contract)
+    return {"$schema": DIALECT, **_object(contract)}
+
+
+def _object(record: type[Record]) -> dict[str, Any]:
+    fields = contract_fields(record)
     return {
-        "$schema": DIALECT,
-        "title": contract.__name__,
-        "description": inspect.cleandoc(contract.__doc__ or ""),
+        "title": record.__name__,
+        "description": inspect.cleandoc(record.__doc__ or ""),
         "type": "object",
-        "properties": {field.name: _property(contract, field) for field in fields},
+        "properties": {field.name: _property(record, field) for field in fields},
         "required": [field.name for field in fields if not field.nullable],
     }
 
 
-def _property(contract: type[Contract], field: ContractField) -> dict[str, Any]:
+def _property(contract: type[Record], field: ContractField) -> dict[str, Any]:
     schema = {**field.type.json, **_constraints(contract, field)}
+    if field.item:
+        schema["items"] = _object(field.item)
     if field.nullable:
         schema["type"] = [schema["type"], "null"]
         if "enum" in schema:
@@ -59,7 +64,7 @@ def _property(contract: type[Contract], field: ContractField) -> dict[str, Any]:
     return schema
 
 
-def _constraints(contract: type[Contract], field: ContractField) -> dict[str, Any]:
+def _constraints(contract: type[Record], field: ContractField) -> dict[str, Any]:
     words = _KEYWORDS.get(field.spark_type, {})
     return {
         keyword: check.statistics[statistic]
