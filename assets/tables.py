@@ -10,7 +10,7 @@ from aquifer.bronze import BronzeTable
 from aquifer.contract import Contract, table_metadata
 from aquifer.dbt_project import DbtProject
 from aquifer.gold import Gold
-from aquifer.silver import SilverTable
+from aquifer.silver_table import SilverTable
 from assets import snapshots
 from resources.environment import home
 

@@ -70,7 +70,6 @@ class Advance:
     version: int = 0
     seconds: float = 0.0
     sample: str = ""
-    standing: Standing | None = None
 
     @property
     def lost(self) -> int:

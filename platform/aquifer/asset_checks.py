@@ -65,13 +65,14 @@ def check_specs(name: str, contract: type[Contract]) -> list[AssetCheckSpec]:
     ]
 
 
-def check_results(advance: Advance, contract: type[Contract]) -> Iterator[AssetCheckResult]:
+def check_results(
+    advance: Advance, standing: Standing, contract: type[Contract]
+) -> Iterator[AssetCheckResult]:
     """What the checks say of the table and of its newest batch, until that is mended.
 
     Refused rows leave the table clean, so they only warn.
     """
     key = asset_key(advance.table)
-    standing = advance.standing or Standing()
     checks = [check.name for check in compile_checks(contract)]
 
     def refused(name: str, reasons: Iterable[str]) -> AssetCheckResult:

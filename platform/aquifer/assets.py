@@ -28,7 +28,7 @@ from aquifer.errors import AquiferError
 from aquifer.lineage import raw_fields
 from aquifer.quarantine import QuarantinedRow, quarantine_name
 from aquifer.runtime import Runtime
-from aquifer.silver import SilverTable
+from aquifer.silver_table import SilverTable
 from aquifer.specs import asset_key, materialization, table_spec
 
 
@@ -102,8 +102,9 @@ def silver_asset(table: SilverTable) -> AssetsDefinition:
         lake = context.resources.lake.lake
         with permanent_errors_fail_at_once():
             advanced = table.advance(Runtime(context.resources.engine.spark_session, lake))
-        checks = check_results(advanced, table.contract)
-        yield materialization(advanced, lineage=lineage, checks=checks)
+        standing = table.standing(lake)
+        checks = check_results(advanced, standing, table.contract)
+        yield materialization(advanced, lineage=lineage, checks=checks, standing=standing)
         if advanced.quarantined:
             version = lake.version(refused)
             yield MaterializeResult(

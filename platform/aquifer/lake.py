@@ -9,6 +9,7 @@ statistics. Progress stands in the Delta log as application transactions: under 
 upstream, the highest `_seq` of it that the table has taken in; under `_seq`, the table's own.
 """
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Snapshot(NamedTuple):
     version: int
     seq: int
 
+
+_handles = threading.local()
 
 RETENTION = timedelta(days=30)
 """How long old versions can be read: VACUUM and the log keep them this long."""
@@ -88,7 +91,20 @@ class Lake:
         return bool(DeltaTable.is_deltatable(self.uri(name), self._options))
 
     def table(self, name: str, version: int | None = None) -> DeltaTable:
-        return DeltaTable(self.uri(name), version=version, storage_options=self._options)
+        """The table as of now, or as of a version.
+
+        As of now it is one handle a thread, which each call brings up to date: a log of many
+        commits is not read anew.
+        """
+        if version is not None:
+            return DeltaTable(self.uri(name), version=version, storage_options=self._options)
+        handles: dict[str, DeltaTable] = vars(_handles)
+        place = f"{self.uri(name)} {sorted(self._options.items())}"
+        if place in handles:
+            handles[place].update_incremental()
+        else:
+            handles[place] = DeltaTable(self.uri(name), storage_options=self._options)
+        return handles[place]
 
     def names(self) -> list[str]:
         """Every table that exists, sorted."""

@@ -24,7 +24,7 @@ from aquifer.errors import SettingError, SourceError
 from aquifer.lake import SEQUENCE, Lake
 from aquifer.quarantine import WAITING, QuarantinedRow, ensure_quarantine, quarantine_name
 from aquifer.runtime import Runtime
-from aquifer.silver import SilverTable
+from aquifer.silver_table import SilverTable
 from aquifer.specs import asset_key
 
 
@@ -51,7 +51,7 @@ def replay(table: SilverTable, runtime: Runtime, repairs: Mapping[str, str]) -> 
     Raises:
         SourceError: a repair is of no refused row, or cannot be read.
     """
-    lake, session = runtime.lake, runtime.session
+    lake = runtime.lake
     quarantine = quarantine_name(table.name)
     with lake.lease([table.name, quarantine]), runtime.staging() as place:
         waiting = _waiting(table, runtime, repairs)
@@ -60,10 +60,7 @@ def replay(table: SilverTable, runtime: Runtime, repairs: Mapping[str, str]) -> 
             return Replay(table.name, withdrawn=len(waiting))
         table.ensure(lake)
         table.register(runtime)
-        staged = table.stage(runtime, session.createDataFrame(received), place)
-        seq = table.merge(runtime, staged, place)
-        lake.record(table.name, {SEQUENCE: seq})
-        verdicts = session.table(staged).select("_position", REASONS).toArrow().to_pylist()
+        verdicts = table.take_in_again(runtime, place, received)
         _settle(lake, quarantine, verdicts, repairs)
     taken_in = sum(not verdict[REASONS] for verdict in verdicts)
     return Replay(

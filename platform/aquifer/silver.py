@@ -1,15 +1,13 @@
-"""Silver: cleaned, typed, deduplicated tables, each advanced from one bronze table.
+"""Silver from rows whose state changes: merged by key, the policy says how.
 
-Belongs here: how new bronze rows become checked rows of a silver table, exactly once. Does not:
-what a table means (its module in `assets`), how rows are merged (`merge`), the Dagster definition
-(`assets`).
+Belongs here: checking new bronze rows and merging them. Does not: the order of the steps
+(`silver_table`), what a table means (its module in `assets`), how rows are merged (`merge`), the
+Dagster definition (`assets`).
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -17,20 +15,14 @@ from pyspark.sql import DataFrame
 
 from aquifer.advance import LARGE_BATCH, Advance, Standing
 from aquifer.bronze import BronzeTable
-from aquifer.conform import CLEAN, conform_sql
-from aquifer.contract import Contract, arrow_schema, contract_fields, keys, table_metadata
-from aquifer.engine import register
-from aquifer.lake import DELETED, MONTH, SEQUENCE, Lake
+from aquifer.conform import CLEAN, REASONS, conform_sql
+from aquifer.contract import Contract, contract_fields, table_metadata
+from aquifer.lake import SEQUENCE, Lake
 from aquifer.masking import sample_markdown
-from aquifer.merge import (
-    Latest,
-    MergePolicy,
-    StagedBatch,
-    Target,
-    touched_partitions,
-)
-from aquifer.quarantine import ensure_quarantine, quarantine, quarantine_name, waiting
+from aquifer.merge import Latest, MergePolicy, StagedBatch, touched_partitions
+from aquifer.quarantine import quarantine, waiting
 from aquifer.runtime import Runtime
+from aquifer.silver_table import SilverTable
 
 SINCE, ROWS, LOST = "_batch_since", "_batch_rows", "_batch_lost"
 """Application transactions that tell of the newest batch: the first `_seq` of bronze that may be in
@@ -38,74 +30,20 @@ it, how many rows it had, and how many of them are nowhere."""
 
 
 @dataclass(frozen=True)
-class SilverTable:
-    """A silver table: its contract, its upstream and the query that shapes the new rows.
+class MergedTable(SilverTable):
+    """A silver table whose rows are merged by key.
 
     Args:
-        name: `silver.<table>`.
-        contract: its columns and checks.
-        reads: the bronze table whose new rows it takes in.
-        query: SQL over the relation `new` (see `BronzeTable.decoded`), beginning `select *, ...`;
-            text for a column of another type is read by the contract's types.
         policy: how rows become state.
     """
 
-    name: str
-    contract: type[Contract]
-    reads: BronzeTable
-    query: str
     policy: MergePolicy = field(default_factory=Latest)
 
-    @cached_property
-    def target(self) -> Target:
-        return Target(
-            self.name,
-            [column.name for column in contract_fields(self.contract)],
-            keys(self.contract),
-            table_metadata(self.contract).partition_by,
-        )
-
     @property
-    def schema(self) -> pa.Schema:
-        partition = [pa.field(MONTH, pa.string())] if self.target.partition else []
-        return pa.schema(
-            [
-                *arrow_schema(self.contract),
-                *self.policy.technical,
-                pa.field(DELETED, pa.bool_()),
-                *partition,
-            ]
-        )
-
-    def advance(self, runtime: Runtime) -> Advance:
-        """Take in the bronze rows that the table has not seen, and record that it has.
-
-        Refused rows are in the quarantine before the others are merged, and progress is recorded
-        last: killed at any instant, the next advance repeats steps that change nothing twice.
-        """
-        started = time.monotonic()
-        lake = runtime.lake
-        done: dict[str, Any] = {}
-        with lake.lease([self.name, quarantine_name(self.name)]):
-            self.ensure(lake)
-            since = lake.progress(self.name, self.reads.name)
-            upstream = lake.snapshot(self.reads.name)
-            if upstream.seq > since:
-                self.register(runtime)
-                with runtime.staging() as place:
-                    done = self._take_in(runtime, place, since, upstream.seq)
-            standing = self.standing(lake)
-        return Advance(
-            self.name,
-            versions_read={self.reads.name: upstream.version},
-            version=lake.version(self.name),
-            seconds=time.monotonic() - started,
-            standing=standing,
-            **done,
-        )
+    def technical(self) -> pa.Schema:
+        return self.policy.technical
 
     def standing(self, lake: Lake) -> Standing:
-        """How the table stands, its newest batch in particular."""
         table = lake.table(self.name)
         newest = {mark: table.transaction_version(mark) or 0 for mark in (SINCE, ROWS, LOST)}
         refused = waiting(lake, self.name)
@@ -118,25 +56,15 @@ class SilverTable:
             batch_lost=newest[LOST],
         )
 
-    def ensure(self, lake: Lake) -> None:
-        """Make the table and its quarantine exist, with all columns of their contracts."""
-        lake.ensure(self.name, self.schema, self.target.partition)
-        ensure_quarantine(lake, self.name)
-
-    def register(self, runtime: Runtime) -> None:
-        """Name the table, its quarantine and its upstream in the session."""
-        names = [self.name, quarantine_name(self.name), self.reads.name]
-        register(runtime.session, runtime.lake, names)
-
-    def _take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> dict[str, Any]:
+    def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Mapping[str, Any]:
         session, lake = runtime.session, runtime.lake
         rows = session.table(self.reads.name).where(
             f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
         )
-        staged = self.stage(runtime, rows, place)
+        staged = self._stage(runtime, rows, place)
         superseded = self._superseded(runtime, staged)
         quarantined = quarantine(runtime, self.name, staged, superseded)
-        seq = self.merge(runtime, staged, place, superseded)
+        seq = self._merge(runtime, staged, place, superseded)
         counts: dict[str, Any] = {
             "rows_in": int(rows.where(self.reads.is_row).count()),
             "quarantined": quarantined,
@@ -152,7 +80,17 @@ class SilverTable:
         lake.record(self.name, marks)
         return {**counts, "reasons": reasons, "sample": sample_markdown(sample, self.contract)}
 
-    def stage(self, runtime: Runtime, received: DataFrame, place: str) -> str:
+    def take_in_again(
+        self, runtime: Runtime, place: str, received: pa.Table
+    ) -> Sequence[Mapping[str, Any]]:
+        staged = self._stage(runtime, runtime.session.createDataFrame(received), place)
+        seq = self._merge(runtime, staged, place)
+        runtime.lake.record(self.name, {SEQUENCE: seq})
+        verdicts = runtime.session.table(staged).select("_position", REASONS)
+        rows: list[Mapping[str, Any]] = verdicts.toArrow().to_pylist()
+        return rows
+
+    def _stage(self, runtime: Runtime, received: DataFrame, place: str) -> str:
         """Conform and check rows of the bronze table; the name of the relation that holds them."""
         # Views of the session: a query over `new` reads as the author wrote it.
         session = runtime.session
@@ -161,7 +99,7 @@ class SilverTable:
         checked = conform_sql(session, self.contract, self.query, ordered=self.policy.ordered)
         return runtime.stage(checked, place, f"staged_{self.name.replace('.', '_')}")
 
-    def merge(
+    def _merge(
         self, runtime: Runtime, staged: str, place: str, superseded: Sequence[str] = ()
     ) -> int:
         """Merge the clean rows of a staged relation; the `_seq` of the rows that changed.
@@ -213,14 +151,14 @@ def _reasons(runtime: Runtime, staged: str) -> dict[str, int]:
 
 def silver(
     contract: type[Contract], *, reads: BronzeTable, policy: MergePolicy | None = None
-) -> Callable[[Callable[[], str]], SilverTable]:
+) -> Callable[[Callable[[], str]], MergedTable]:
     """Declare a silver table by a function that gives its query; its name is the table's.
 
     Use `mirror` for a table whose columns are those of the source.
     """
 
-    def declare(query: Callable[[], str]) -> SilverTable:
-        return SilverTable(f"silver.{query.__name__}", contract, reads, query(), policy or Latest())
+    def declare(query: Callable[[], str]) -> MergedTable:
+        return MergedTable(f"silver.{query.__name__}", contract, reads, query(), policy or Latest())
 
     return declare
 
@@ -232,7 +170,7 @@ def mirror(
     reads: BronzeTable,
     policy: MergePolicy | None = None,
     **shaped: str,
-) -> SilverTable:
+) -> MergedTable:
     """Declare a silver table with the source's columns, cleaned of surrounding blanks.
 
     `shaped` gives SQL for columns that take more than that.
@@ -240,4 +178,4 @@ def mirror(
     blankless = {c.name: f"nullif(trim(raw.`{c.name}`), '')" for c in contract_fields(contract)}
     columns = ", ".join(f"{sql} as `{column}`" for column, sql in (blankless | shaped).items())
     query = f"select *, {columns} from new"
-    return SilverTable(f"silver.{name}", contract, reads, query, policy or Latest())
+    return MergedTable(f"silver.{name}", contract, reads, query, policy or Latest())

@@ -19,7 +19,7 @@ from dagster import (
     TableColumnLineage,
 )
 
-from aquifer.advance import Advance
+from aquifer.advance import Advance, Standing
 from aquifer.automation import freshness
 from aquifer.contract import Contract, column_schema, describe, keys, table_metadata
 
@@ -70,6 +70,7 @@ def materialization(
     *,
     lineage: Mapping[str, Iterable[tuple[str, str]]],
     checks: Iterable[AssetCheckResult] = (),
+    standing: Standing | None = None,
 ) -> MaterializeResult[Any]:
     """The materialisation of an advance.
 
@@ -86,9 +87,9 @@ def materialization(
         "seconds": round(advance.seconds, 3),
         "dagster/column_lineage": column_lineage(lineage),
     }
-    if advance.standing:
-        metadata["rows waiting"] = advance.standing.waiting
-        metadata["quality score"] = advance.standing.quality
+    if standing:
+        metadata["rows waiting"] = standing.waiting
+        metadata["quality score"] = standing.quality
         metadata["quality goal"] = QUALITY_GOAL
     if advance.marks:
         # The hashes of contents are for the platform alone.

@@ -18,7 +18,7 @@ from aquifer.landing import LandingFolder
 from aquifer.merge import StagedBatch, Target
 from aquifer.quarantine import WAITING
 from aquifer.runtime import Runtime
-from aquifer.silver import SilverTable
+from aquifer.silver_table import SilverTable
 from assets.bronze.invoice_lines import invoice_lines as bronze_lines
 from assets.bronze.order_lines import order_lines as bronze_order_lines
 from assets.bronze.points_ledger import points_ledger as bronze_points
@@ -154,7 +154,8 @@ def test_a_refused_row_waits_in_the_latest_delivery_of_its_file_alone(world):
     assert first["position"] == "2010-12-01.csv#1#2"
     done = world.replay()
     assert (done.taken_in, done.refused, done.withdrawn) == (0, 2, 0)
-    assert invoice_lines.advance(world.runtime).standing.waiting == 2
+    assert invoice_lines.advance(world.runtime).kept == 0
+    assert invoice_lines.standing(world.lake).waiting == 2
     # Without a refused row, and without a row at all.
     world.deliver(GOOD)
     assert world.waiting() == ["other.csv#1#1"]

@@ -15,7 +15,8 @@ from aquifer.dbt_project import DbtProject
 from aquifer.dbt_properties import properties
 from aquifer.errors import ContractError
 from aquifer.gold import Gold
-from aquifer.silver import SilverTable, mirror
+from aquifer.silver import mirror
+from aquifer.silver_table import SilverTable
 from assets import tables
 from assets.bronze.stores import stores as bronze_stores
 from resources.sqlite import connect
