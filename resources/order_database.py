@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aquifer.eventlog import Event
-from aquifer.instants import instant
-from resources.sqlite import connect, create_clock, create_table, lacks, transaction
+import pyarrow as pa
 
-PARTITIONS = 4
+from aquifer.eventlog import EVENTS, PARTITIONS, UnknownTopic
+from resources.sqlite import connect, create_clock, create_table, lacks, transaction
 
 TABLES: Mapping[str, Sequence[str]] = {
     "customers": ("customer_id", "name", "email", "phone", "address", "city", "country"),
@@ -98,7 +97,12 @@ class OutboxEventLog:
     def topics(self) -> Sequence[str]:
         return sorted(f"orders.{table}" for table in TABLES)
 
+    def begin_offsets(self, topic: str) -> Mapping[int, int]:
+        self._check(topic)
+        return dict.fromkeys(range(PARTITIONS), 0)
+
     def end_offsets(self, topic: str) -> Mapping[int, int]:
+        self._check(topic)
         ends = dict.fromkeys(range(PARTITIONS), 0)
         with self._reading() as connection:
             ends.update(
@@ -110,17 +114,24 @@ class OutboxEventLog:
             )
         return ends
 
-    def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Event]:
+    def read(self, topic: str, offsets: Mapping[int, int], limit: int) -> pa.Table:
+        self._check(topic)
+        share = -(-limit // len(offsets)) if offsets else 0
+        rows: list[tuple[int, int, bytes, bytes, int]] = []
         with self._reading() as connection:
-            rows = connection.execute(
-                'select "offset", key, value, ts_us from outbox '
-                'where topic = ? and partition = ? and "offset" >= ? order by "offset" limit ?',
-                (topic, partition, offset, limit),
-            ).fetchall()
-        return [
-            Event(topic, partition, place, key, value, instant(ts_us))
-            for place, key, value, ts_us in rows
-        ]
+            connection.text_factory = bytes
+            for partition, offset in offsets.items():
+                rows += connection.execute(
+                    'select partition, "offset", key, value, ts_us from outbox '
+                    'where topic = ? and partition = ? and "offset" >= ? order by 2 limit ?',
+                    (topic, partition, offset, share),
+                )
+        columns = zip(*rows, strict=True) if rows else [[]] * len(EVENTS)
+        return pa.table([*map(pa.array, columns)], EVENTS.names).cast(EVENTS)
+
+    def _check(self, topic: str) -> None:
+        if topic not in self.topics():
+            raise UnknownTopic(topic, f"the order database {self.path}")
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

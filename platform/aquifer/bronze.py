@@ -11,6 +11,7 @@ Beside the columns as received, a row carries where it came from (`_file`, `_del
 import json
 import time
 from abc import ABC, abstractmethod
+from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,10 +93,7 @@ class BronzeTable(ABC):
     def origin(self) -> str:
         """SQL for what the platform knows of a received row, as JSON."""
         columns = [*self.technical, pa.field(SEQUENCE, pa.int64())]
-        values = ", ".join(
-            f"'{c.name}', {f'unix_micros({c.name})' if pa.types.is_timestamp(c.type) else c.name}"
-            for c in columns
-        )
+        values = ", ".join(f"'{column.name}', {_as_json(column)}" for column in columns)
         return f"to_json(named_struct({values}))"
 
     def restored(self, lake: Lake, refused: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -114,10 +112,18 @@ class BronzeTable(ABC):
         rows = [
             origin | self.fields_of(row)
             for row in refused
-            if self.stands(log, origin := json.loads(row["_origin"]))
+            if self.stands(log, origin := self._of_json(row["_origin"]))
         ]
         received = pa.schema([*arrow_schema(self.contract), *self.technical])
         return pa.Table.from_pylist(rows, received.append(pa.field(SEQUENCE, pa.int64())))
+
+    def _of_json(self, origin: str) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(origin)
+        binary = {column.name for column in self.technical if pa.types.is_binary(column.type)}
+        return {
+            name: b64decode(value) if value is not None and name in binary else value
+            for name, value in told.items()
+        }
 
     def stands(self, log: DeltaTable, origin: Mapping[str, Any]) -> bool:
         """Whether the source still says what it said in this row."""
@@ -179,6 +185,13 @@ class BronzeTable(ABC):
             seconds=time.monotonic() - started,
             sample=sample_markdown(sample, self.contract),
         )
+
+
+def _as_json(column: pa.Field) -> str:
+    """SQL for a technical column as JSON can hold it, exactly."""
+    if pa.types.is_timestamp(column.type):
+        return f"unix_micros({column.name})"
+    return f"base64({column.name})" if pa.types.is_binary(column.type) else column.name
 
 
 def _stamped(rows: pa.Table, schema: pa.Schema) -> pa.Table:

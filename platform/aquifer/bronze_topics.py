@@ -8,8 +8,12 @@ import pyarrow as pa
 
 from aquifer.bronze import Batch, BronzeTable
 from aquifer.contract import Contract, contract_fields
-from aquifer.eventlog import Event, EventLog
+from aquifer.errors import SourceError
+from aquifer.eventlog import EventLog, EventReader
 from aquifer.lake import Lake
+
+BYTES = "_bytes"
+"""The column that keeps a value which is no text."""
 
 
 @dataclass(frozen=True)
@@ -24,20 +28,56 @@ class TopicTable(BronzeTable):
             pa.field("_partition", pa.int64()),
             pa.field("_offset", pa.int64()),
             pa.field("_published_at", pa.timestamp("us", "UTC")),
+            pa.field(BYTES, pa.binary()),
         ]
     )
 
-    def batches(self, lake: Lake, source: EventLog) -> Iterator[Batch]:
-        log = lake.table(self.name)
-        for partition, end in sorted(source.end_offsets(self.topic).items()):
-            mark = f"{self.topic}/{partition}"
-            offset = log.transaction_version(mark) or 0
-            while offset < end:
-                events = source.read(self.topic, partition, offset, self.events_per_commit)
-                if not events:
-                    break
-                offset = events[-1].offset + 1
-                yield Batch(_events_table(events), {mark: offset})
+    skips_unreadable = True
+
+    def batches(self, lake: Lake, source: EventReader) -> Iterator[Batch]:
+        begins, ends = source.begin_offsets(self.topic), source.end_offsets(self.topic)
+        reached = self.reached(lake, ends)
+        yield Batch(pa.table({}), {}, unreadable=self._deleted(reached, begins))
+        reached = {partition: max(at, begins[partition]) for partition, at in reached.items()}
+        while behind := {n: at for n, at in reached.items() if at < ends[n]}:
+            events = source.read(self.topic, behind, self.events_per_commit)
+            if not len(events):
+                break
+            moved = _ends_of(events)
+            yield Batch(_received(events), {self.mark(n): at for n, at in moved.items()})
+            # For those who watch the log; what holds is what the batch has committed.
+            if isinstance(source, EventLog):
+                source.commit(self.name, self.topic, moved)
+            reached |= moved
+
+    def mark(self, partition: int) -> str:
+        """The name of the mark that says how far a partition has been read."""
+        return f"{self.topic}/{partition}"
+
+    def reached(self, lake: Lake, ends: Mapping[int, int]) -> dict[int, int]:
+        """How far each partition of the log has been read.
+
+        Raises:
+            SourceError: further than the log goes, so that it is not the log that was read.
+        """
+        marks = lake.marks(self.name, map(self.mark, ends))
+        reached = {partition: marks.get(self.mark(partition), 0) for partition in ends}
+        for partition, at in reached.items():
+            if at > ends[partition]:
+                raise SourceError(
+                    f"{self.name} has read {self.mark(partition)} up to {at}, but it ends at "
+                    f"{ends[partition]}: the log lost events or is another one; restore it, or "
+                    "name another topic"
+                )
+        return reached
+
+    def _deleted(self, reached: Mapping[int, int], begins: Mapping[int, int]) -> list[str]:
+        return [
+            f"{self.mark(partition)}: events {at} to {begins[partition] - 1} were deleted by "
+            "retention before they were read"
+            for partition, at in reached.items()
+            if at < begins[partition]
+        ]
 
     def column_of(self, field: str) -> str:
         return "value"
@@ -58,15 +98,52 @@ class TopicTable(BronzeTable):
         return {"value": refused["raw"]}
 
 
-def _events_table(events: list[Event]) -> pa.Table:
+def _ends_of(events: pa.Table) -> dict[int, int]:
+    """For each partition in a batch, the offset after its last event."""
+    last = events.group_by("partition").aggregate([("offset", "max")])
+    pairs = zip(last["partition"].to_pylist(), last["offset_max"].to_pylist(), strict=True)
+    return {partition: offset + 1 for partition, offset in sorted(pairs)}
+
+
+def _received(events: pa.Table) -> pa.Table:
+    """Events as the columns of bronze; a value that is no text is kept as bytes beside."""
+    value, stray = _text(events["value"])
     return pa.table(
         {
-            "key": pa.array([event.key for event in events], pa.string()),
-            "value": pa.array([event.value for event in events], pa.string()),
-            "_partition": pa.array([event.partition for event in events], pa.int64()),
-            "_offset": pa.array([event.offset for event in events], pa.int64()),
-            "_published_at": pa.array(
-                [event.timestamp for event in events], pa.timestamp("us", "UTC")
-            ),
+            "key": _readable(events["key"]),
+            "value": value,
+            "_partition": events["partition"],
+            "_offset": events["offset"],
+            "_published_at": events["timestamp"],
+            BYTES: stray,
         }
     )
+
+
+def _text(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Values as text, null where they are none, and those that are none as bytes."""
+    try:
+        return values.cast(pa.string()), pa.nulls(len(values), pa.binary())
+    except pa.ArrowInvalid:
+        told = [(value, _decoded(value)) for value in values.to_pylist()]
+    texts = pa.chunked_array([pa.array([text for _, text in told], pa.string())])
+    stray = [value if text is None else None for value, text in told]
+    return texts, pa.chunked_array([pa.array(stray, pa.binary())])
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _readable(keys: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Keys as text; of one that is none, the stray bytes are written out."""
+    try:
+        return keys.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = [
+            None if k is None else k.decode(errors="backslashreplace") for k in keys.to_pylist()
+        ]
+        return pa.chunked_array([pa.array(texts, pa.string())])

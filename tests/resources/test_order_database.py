@@ -6,14 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 from conftest import PROJECT
+from logs import Event, events
 
 from aquifer.errors import SettingError
-from resources.order_database import PARTITIONS, TABLES, OutboxEventLog, create_tables
+from aquifer.eventlog import EVENTS, PARTITIONS, UnknownTopic
+from resources.order_database import TABLES, OutboxEventLog, create_tables
 from resources.sqlite import connect, transaction
 
 PUBLISHED = datetime(2011, 3, 1, 8, 26, 0, 250, tzinfo=UTC)
@@ -70,10 +73,6 @@ def database(log):
         create_tables(connection)
         connection.execute("update clock set ts_us = ?", (TS_US,))
         yield connection
-
-
-def events(log: OutboxEventLog, topic: str) -> list:
-    return [event for n in range(PARTITIONS) for event in log.read(topic, n, 0, 1_000_000)]
 
 
 def insert_regions(connection, names: list[str]) -> None:
@@ -158,16 +157,35 @@ def test_reading_begins_at_the_offset_and_ends_at_the_limit(database, log):
     ends = log.end_offsets("orders.regions")
     (partition,) = [n for n, end in ends.items() if end]
     assert ends == {n: 5 if n == partition else 0 for n in range(PARTITIONS)}
-    assert [e.offset for e in log.read("orders.regions", partition, 1, 3)] == [1, 2, 3]
-    assert [e.offset for e in log.read("orders.regions", partition, 3, 100)] == [3, 4]
-    assert log.read("orders.regions", partition, 5, 100) == []
-    assert log.read("orders.regions", (partition + 1) % PARTITIONS, 0, 100) == []
-    assert log.read("orders.products", partition, 0, 100) == []
+
+    def offsets(topic: str, partition: int, offset: int, limit: int) -> list[int]:
+        found = log.read(topic, {partition: offset}, limit)
+        assert found.schema == EVENTS
+        assert set(found["partition"].to_pylist()) <= {partition}
+        return found["offset"].to_pylist()
+
+    assert offsets("orders.regions", partition, 1, 3) == [1, 2, 3]
+    assert offsets("orders.regions", partition, 3, 100) == [3, 4]
+    assert offsets("orders.regions", partition, 5, 100) == []
+    assert offsets("orders.regions", (partition + 1) % PARTITIONS, 0, 100) == []
+    assert offsets("orders.products", partition, 0, 100) == []
+
+
+def test_a_read_takes_from_all_partitions_alike(database, log):
+    insert_regions(database, [f"Land {n}" for n in range(200)])
+    found = log.read("orders.regions", dict.fromkeys(range(PARTITIONS), 2), 20)
+    assert Counter(found["partition"].to_pylist()) == dict.fromkeys(range(PARTITIONS), 2)
+    assert found["offset"].to_pylist() == [2, 3] * PARTITIONS
+
+
+def test_a_topic_that_is_no_table_is_one_line(log):
+    with pytest.raises(UnknownTopic, match=r"no topic 'orders\.returns' in the order database"):
+        log.end_offsets("orders.returns")
 
 
 def test_a_database_that_no_one_has_written_has_no_events(log):
     assert log.end_offsets("orders.orders") == dict.fromkeys(range(PARTITIONS), 0)
-    assert log.read("orders.orders", 0, 0, 100) == []
+    assert events(log, "orders.orders") == []
 
 
 def test_a_reader_does_not_wait_for_an_open_transaction_nor_see_it(database, log):
@@ -190,7 +208,7 @@ def test_two_writers_lose_nothing_and_a_following_reader_sees_each_event_once(lo
         writer.stdin.write("go\n")
         writer.stdin.close()
     position = dict.fromkeys(range(PARTITIONS), 0)
-    seen = []
+    seen: list[Event] = []
     expected = 2 * 2 * written
     deadline = time.monotonic() + DEADLINE_SECONDS
     # Until all have ended, and once more, so that an event too many would be seen as well.
@@ -198,15 +216,11 @@ def test_two_writers_lose_nothing_and_a_following_reader_sees_each_event_once(lo
     while not ended:
         assert time.monotonic() < deadline
         ended = all(writer.poll() is not None for writer in writers)
-        for partition, offset in position.items():
-            found = log.read("orders.regions", partition, offset, 20)
-            while found:
-                assert [event.offset for event in found] == list(
-                    range(position[partition], position[partition] + len(found))
-                )
-                seen += found
-                position[partition] += len(found)
-                found = log.read("orders.regions", partition, position[partition], 20)
+        while found := events(log, "orders.regions", position, 200):
+            for event in found:
+                assert event.offset == position[event.partition]
+                position[event.partition] += 1
+            seen += found
     assert [writer.returncode for writer in writers] == [0, 0]
     assert len(seen) == expected
     changes = [(event.key, json.loads(event.value)["op"]) for event in seen]

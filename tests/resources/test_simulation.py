@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT, invoice_files
+from logs import events
 
 from aquifer.delimited import read_delimited
 from aquifer.landing import LandedFile, LandingFolder
 from resources import order_database, rewards_database
-from resources.order_database import PARTITIONS, OutboxEventLog
+from resources.order_database import OutboxEventLog
 from resources.simulation.lives import registered_at
 from resources.simulation.members import member_id
 from resources.simulation.play import SKU, Simulation
@@ -68,11 +69,10 @@ class Played:
         log = OutboxEventLog(self.folder / "orders.db")
         histories: dict[tuple, list[tuple]] = {}
         for topic in log.topics():
-            for partition in range(PARTITIONS):
-                for event in log.read(topic, partition, 0, 1_000_000):
-                    value = json.loads(event.value)
-                    step = (value["ts_us"], value["op"], str(value["before"]), str(value["after"]))
-                    histories.setdefault((topic, event.key), []).append(step)
+            for event in events(log, topic):
+                value = json.loads(event.value)
+                step = (value["ts_us"], value["op"], str(value["before"]), str(value["after"]))
+                histories.setdefault((topic, event.key), []).append(step)
         return histories
 
     def rows(self, database: str, table: str, columns: Sequence[str] = ("*",)) -> list[tuple]:
