@@ -12,9 +12,12 @@ from typing import Any
 from dagster_deltalake.config import AzureConfig, LocalConfig
 
 from aquifer.errors import SettingError
+from aquifer.eventlog import RETENTION
 from resources.engine import EngineResource, checked
+from resources.event_log.opening import EMBEDDED
 from resources.lake import LakeResource
 from resources.sources import (
+    EventLogResource,
     LandingResource,
     OrdersResource,
     RatesResource,
@@ -78,6 +81,11 @@ def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any
     return {
         "lake": lake,
         "engine": EngineResource(url=url, lake=lake),
+        "events": EventLogResource(
+            url=settings.get("AQUIFER_EVENT_LOG") or EMBEDDED,
+            folder=str(home(settings) / "events"),
+            retention_days=_days(settings, "AQUIFER_RETENTION_DAYS", RETENTION.days),
+        ),
         "landing": landing,
         "orders": orders,
         "rewards": rewards,
@@ -88,6 +96,13 @@ def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any
 
 def _leases(settings: Settings) -> str:
     return str(home(settings) / "leases")
+
+
+def _days(settings: Settings, name: str, default: int) -> int:
+    days = settings.get(name) or str(default)
+    if not days.isdecimal():
+        raise SettingError(f"{name} is '{days}'; write a number of days")
+    return int(days)
 
 
 def _needed(settings: Settings, name: str, meaning: str) -> str:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from dagster import ConfigurableResource
 
+from aquifer.eventlog import EventLog
 from aquifer.landing import LandingFolder
+from resources.event_log.opening import create_topics, opened
 from resources.exchange_rates import ExchangeRates
 from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts
@@ -26,6 +29,21 @@ class LandingResource(ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def reading(self) -> Iterator[LandingFolder]:
         yield self.landing
+
+
+class EventLogResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The event log, by URL, with the platform's topics in it."""
+
+    url: str
+    folder: str
+    retention_days: int
+
+    @contextmanager
+    def reading(self) -> Iterator[EventLog]:
+        """The log, for reading as for writing; for one thread."""
+        with opened(self.url, Path(self.folder)) as log:
+            create_topics(log, timedelta(days=self.retention_days))
+            yield log
 
 
 class OrdersResource(ConfigurableResource):  # type: ignore[type-arg]

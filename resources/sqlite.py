@@ -1,6 +1,6 @@
-"""SQLite as the simulated databases use it: connections, transactions, their clock and tables.
+"""SQLite as the simulated databases and the event log use it: connections, transactions, tables.
 
-Belongs here: what both databases share. Does not: the tables of either (beside).
+Belongs here: what several of them share. Does not: the tables of any (beside).
 """
 
 import sqlite3
@@ -15,11 +15,17 @@ PATIENCE_SECONDS = 60
 """How long to wait for another writer."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection in WAL mode with transactions begun by hand; one line when it cannot be had."""
+def connect(path: Path, *, shrinks: bool = False) -> sqlite3.Connection:
+    """A connection in WAL mode with transactions begun by hand; one line when it cannot be had.
+
+    Args:
+        shrinks: of a new database, whether `pragma incremental_vacuum` will do anything.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_SECONDS)
+        if shrinks:
+            connection.execute("pragma auto_vacuum = incremental")
         _write_ahead(connection)
     except (OSError, sqlite3.DatabaseError) as error:
         raise SettingError(f"cannot open the database {path}: {error}; check its folder") from error

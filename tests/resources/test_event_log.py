@@ -1,0 +1,65 @@
+"""The embedded event log: what every log does, and what only this one can promise."""
+
+import os
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from log_suite import EventLogSuite, Place, batch, numbered
+
+from aquifer.errors import SettingError
+from resources.event_log.embedded import EmbeddedEventLog
+
+
+class TestEmbeddedEventLog(EventLogSuite):
+    @pytest.fixture
+    def place(self, tmp_path) -> Place:
+        return Place("sqlite://", tmp_path / "events")
+
+    def check_unacknowledged(self, events: int, size: int) -> None:
+        assert events in (0, size)
+
+
+@pytest.fixture
+def log(tmp_path):
+    with closing(EmbeddedEventLog(tmp_path / "events")) as log:
+        yield log
+
+
+def stored(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.db"))
+
+
+def test_what_is_forgotten_makes_room(log, tmp_path):
+    log.create_topic("t", retention=timedelta(0))
+    noise = [os.urandom(100_000).hex() for _ in range(60)]
+    log.produce("t", batch(*(("key", value) for value in noise)))
+    largest = stored(tmp_path / "events")
+    assert largest > 12_000_000
+    for value in noise:
+        log.produce("t", batch(("key", value)))
+    assert stored(tmp_path / "events") < largest / 2
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../up", "sp ace", "é"])
+def test_a_topic_needs_a_name_that_all_logs_allow(log, name):
+    with pytest.raises(SettingError, match="a topic cannot be named"):
+        log.create_topic(name)
+
+
+def test_a_url_of_no_log_is_one_line(tmp_path):
+    with (
+        pytest.raises(SettingError, match=r"AQUIFER_EVENT_LOG is 'redis://x'; write sqlite:// or"),
+        Place("redis://x", tmp_path).open(),
+    ):
+        pass
+
+
+def test_a_large_produce_is_stored_in_parts_of_one_transaction(log):
+    log.create_topic("t")
+    log.produce("t", numbered(25_000))
+    offsets = log.end_offsets("t")
+    assert sum(offsets.values()) == 25_000
+    # One part is what a read that asks for little takes.
+    assert len(log.read("t", dict.fromkeys(offsets, 0), 1)) == 10_000
