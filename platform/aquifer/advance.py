@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 LARGE_BATCH = 1_000
 """Rows beyond which the share of refused rows means something."""
@@ -68,6 +69,10 @@ class Advance:
     """How far the source has been read, by the name of the mark."""
     versions_read: Mapping[str, int] = field(default_factory=dict)
     version: int = 0
+    late: int = 0
+    """Of the rows kept, those of events that happened before the watermark."""
+    watermark: datetime | None = None
+    """Until when the events have come in, but for those that come late."""
     seconds: float = 0.0
     sample: str = ""
 

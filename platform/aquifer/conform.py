@@ -9,7 +9,7 @@ value that no table holds, such as an amount of 20 digits or a day in 1753, has 
 from collections.abc import Callable, Iterator, Sequence
 
 from pyspark.sql import SparkSession
-from pyspark.sql.types import StringType
+from pyspark.sql.types import DataType, StringType
 
 from aquifer.checks import compile_checks
 from aquifer.contract import Contract, ContractField, contract_fields, keys
@@ -90,55 +90,74 @@ def conform_sql(
     """
     schema = session.sql(rows).schema
     passed = [name for name in schema.names if name.startswith("_")]
-    typed = []
-    unheld = []
-    lists: list[str] = []
-    for column in contract_fields(contract):
-        name, type_ = column.name, column.spark_type
-        arrives = schema[name].dataType
-        if column.item:
-            typed.append(f"{_read_records(column)} as `_read_{name}`")
-            lists.append(f"transform(`_read_{name}`, item -> item.read) as `{name}`")
-            unheld += _unread_records(column)
-        elif arrives.simpleString() == type_:
-            typed.append(f"`{name}`")
-        else:
-            text = isinstance(arrives, StringType)
-            value = _reader(type_, f"`{name}`") if text else f"try_cast(`{name}` as {type_})"
-            given = f"nullif(trim(`{name}`), '')" if text else f"`{name}`"
-            reason = f"{name}_unreadable" if text else f"{name}_out_of_range"
-            typed.append(f"{value} as `{name}`, {given} is not null as `_given_{name}`")
-            unheld.append(f"case when `_given_{name}` and `{name}` is null then '{reason}' end")
-        if type_ in ("timestamp", "date"):
-            unheld.append(f"case when {_outside(name, type_)} then '{name}_out_of_range' end")
+    columns = [(column, schema[column.name].dataType) for column in contract_fields(contract)]
+    names = [f"`{column.name}`" for column, _ in columns]
+    typed = f"select {', '.join([*passed, *(_typed(*column) for column in columns)])} from ({rows})"
+    if lists := [column for column, _ in columns if column.item]:
+        read = (f"transform(`_read_{c.name}`, item -> item.read) as `{c.name}`" for c in lists)
+        typed = f"select *, {', '.join(read)} from ({typed})"
+    failures = [failure for column in columns for failure in _unheld(*column)]
     if ordered:
-        unheld += [
-            f"case when {column} is null then '{column[1:]}_missing' end"
-            for column in ("_op", "_changed_at", "_order")
-        ]
-        outside = _outside("_changed_at", "timestamp")
-        unheld.append(f"case when {outside} then 'changed_at_out_of_range' end")
-    # A delete need not carry more than the key of what it deletes.
-    failures = [
-        f"case when {_applies(check.column, keys(contract))} and {check.failure} "
-        f"then '{check.name}' end"
+        failures += _unordered()
+    failures += [
+        # A delete need not carry more than the key of what it deletes.
+        (check.name, f"{_applies(check.column, keys(contract))} and {check.failure}")
         for check in compile_checks(contract)
     ]
-    reasons = ", ".join([*unheld, *failures, "cast(null as string)"])
-    names = [f"`{column.name}`" for column in contract_fields(contract)]
-    typed_rows = f"select {', '.join([*passed, *typed])} from ({rows})"
-    if lists:
-        typed_rows = f"select *, {', '.join(lists)} from ({typed_rows})"
-    checked = (
-        f"select {', '.join([*passed, *names])}, case when _op = '{EMPTY}' then array() else "
-        f"filter(array({reasons}), reason -> reason is not null) end as {REASONS} "
-        f"from ({typed_rows})"
-    )
+    checked = f"select {', '.join([*passed, *names])}, {_reasons(failures)} from ({typed})"
+    # Of a bare column an engine would only mask the values, and carry them all along.
     kept = [
-        f"case when {REFUSED} then {name} end as {name}" if name in RECORD else name
+        f"case when {REFUSED} then concat({name}, '') end as {name}" if name in RECORD else name
         for name in passed
     ]
     return f"select {', '.join([*kept, *names, REASONS])} from ({checked})"
+
+
+Failure = tuple[str, str]
+"""A reason to refuse a row, and SQL that is true for the rows that have it."""
+
+
+def _reasons(failures: Sequence[Failure]) -> str:
+    # Of most rows nothing fails, which is cheaper to find out than an array of what might.
+    fails = " or ".join(f"({condition})" for _, condition in failures)
+    each = ", ".join(f"case when {condition} then '{name}' end" for name, condition in failures)
+    return (
+        f"case when _op <> '{EMPTY}' and ({fails}) "
+        f"then filter(array({each}), reason -> reason is not null) "
+        f"else cast(array() as array<string>) end as {REASONS}"
+    )
+
+
+def _typed(column: ContractField, arrives: DataType) -> str:
+    """SQL for a column in its type; of what has to be read for it, whether it was given, too."""
+    name, type_ = column.name, column.spark_type
+    if column.item:
+        return f"{_read_records(column)} as `_read_{name}`"
+    if arrives.simpleString() == type_:
+        return f"`{name}`"
+    text = isinstance(arrives, StringType)
+    value = _reader(type_, f"`{name}`") if text else f"try_cast(`{name}` as {type_})"
+    given = f"nullif(trim(`{name}`), '')" if text else f"`{name}`"
+    return f"{value} as `{name}`, {given} is not null as `_given_{name}`"
+
+
+def _unheld(column: ContractField, arrives: DataType) -> Iterator[Failure]:
+    """Why a column's value cannot be held."""
+    name, type_ = column.name, column.spark_type
+    if column.item:
+        yield from _unread_records(column)
+    elif arrives.simpleString() != type_:
+        reason = "unreadable" if isinstance(arrives, StringType) else "out_of_range"
+        yield f"{name}_{reason}", f"`_given_{name}` and `{name}` is null"
+    if type_ in ("timestamp", "date"):
+        yield f"{name}_out_of_range", _outside(name, type_)
+
+
+def _unordered() -> Iterator[Failure]:
+    """Why a row cannot be told to be before or after another."""
+    for column in ("_op", "_changed_at", "_order"):
+        yield f"{column[1:]}_missing", f"{column} is null"
+    yield "changed_at_out_of_range", _outside("_changed_at", "timestamp")
 
 
 def _read_records(column: ContractField) -> str:
@@ -151,14 +170,13 @@ def _read_records(column: ContractField) -> str:
     return f"transform(`{column.name}`, item -> {read})"
 
 
-def _unread_records(column: ContractField) -> Iterator[str]:
-    """SQL for the reasons for which records of a list cannot be read."""
+def _unread_records(column: ContractField) -> Iterator[Failure]:
+    """Why records of a list cannot be read."""
     for name, type_ in column.type.fields.items():
         if type_.spark != "string":
             given = f"nullif(trim(item.given.`{name}`), '') is not null"
             unread = f"item -> {given} and item.read.`{name}` is null"
-            reason = f"{column.name}_{name}_unreadable"
-            yield f"case when exists(`_read_{column.name}`, {unread}) then '{reason}' end"
+            yield f"{column.name}_{name}_unreadable", f"exists(`_read_{column.name}`, {unread})"
 
 
 def _outside(column: str, type_: str) -> str:

@@ -1,10 +1,12 @@
 """The quarantine: rows that a contract refused, each once, with every reason and its origin."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import reduce
 from operator import and_
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -70,6 +72,28 @@ def waiting(lake: Lake, table_name: str) -> list[WaitingRow]:
     unsettled = reduce(and_, (pc.field(column).is_null() for column in SETTLED))
     rows = lake.read(name, ["reasons", "_origin"], unsettled).to_pylist()
     return [WaitingRow(json.loads(row["_origin"])[SEQUENCE], row["reasons"]) for row in rows]
+
+
+def waiting_reasons(lake: Lake, table_name: str) -> list[list[str]]:
+    """Of each refused row that waits, the reasons."""
+    name = quarantine_name(table_name)
+    if not lake.exists(name):
+        return []
+    unsettled = reduce(and_, (pc.field(column).is_null() for column in SETTLED))
+    reasons: list[list[str]] = lake.read(name, ["reasons"], unsettled)["reasons"].to_pylist()
+    return reasons
+
+
+def append_refused(
+    lake: Lake, table_name: str, refused: Sequence[Mapping[str, Any]], marks: Mapping[str, int]
+) -> None:
+    """Append refused rows, unless a killed attempt has: then the quarantine has these marks."""
+    name = quarantine_name(table_name)
+    if refused and lake.marks(name, marks) != marks:
+        now = datetime.now(UTC)
+        schema = pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL])
+        rows = [{**row, "_quarantined_at": now} for row in refused]
+        lake.append(name, pa.Table.from_pylist(rows, schema), marks)
 
 
 def ensure_quarantine(lake: Lake, table_name: str) -> str:

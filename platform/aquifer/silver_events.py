@@ -1,0 +1,241 @@
+"""Silver from events: facts that stand for good, each once, however often it is delivered.
+
+Belongs here: how new bronze events become rows, exactly once. Does not: how an event is read and
+checked (`conform`), which ids are known (`known_events`), which content counts (`event_contents`),
+rows whose state changes (`silver`).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, reduce
+from operator import or_
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+
+from aquifer.advance import Standing
+from aquifer.bronze_events import EVENT_COLUMNS, EventTopic
+from aquifer.conform import REASONS, conform_sql
+from aquifer.contract import Contract, contract_fields
+from aquifer.errors import ContractError
+from aquifer.event_contents import Candidates, Settled
+from aquifer.instants import instant
+from aquifer.known_events import CONTENT_HASH, ID_HASH, KnownEvents
+from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake
+from aquifer.masking import sample_markdown
+from aquifer.quarantine import append_refused, quarantine_name, waiting_reasons
+from aquifer.runtime import Runtime
+from aquifer.silver_table import SilverTable
+
+FIRST_SEQUENCE = "_first_seq"
+"""The `_seq` with which an id came into the table: who is downstream knows whether it is new."""
+
+CONFLICT = "conflicting_content"
+"""The reason of an event whose id stands for another content."""
+
+UNREADABLE = "json_unreadable"
+"""The one reason of an event that is no JSON object."""
+
+WATERMARK = "_watermark"
+"""The application transaction of the watermark, in microseconds since 1970."""
+
+DELAY_US = 60_000_000
+"""How far the watermark is behind the latest event; what happened before it comes late."""
+
+EVENTS_PER_ADVANCE = 200_000
+
+
+@dataclass(frozen=True)
+class EventTable(SilverTable):
+    """A silver table of events: rows are appended, and hardly ever change."""
+
+    reads: EventTopic
+
+    @property
+    def technical(self) -> pa.Schema:
+        numbers = ("_partition", "_offset", ID_HASH, CONTENT_HASH, FIRST_SEQUENCE)
+        return pa.schema([pa.field(name, pa.int64()) for name in numbers])
+
+    @property
+    def time(self) -> str:
+        """The column of the event's own time, by which the table is partitioned."""
+        if self.target.month_of is None:
+            raise ContractError(f"{self.name}: a table of events needs partition_by, its time")
+        return self.target.month_of
+
+    def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Mapping[str, Any]:
+        lake = runtime.lake
+        begun = lake.progress(quarantine_name(self.name), self.reads.name)
+        # What a killed advance has begun is repeated as it was: in a larger batch, contents could
+        # win that the quarantine has by now.
+        upto = begun if begun > since else _reach(lake, self.reads.name, since, upto)
+        received = runtime.session.table(self.reads.name).where(
+            f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
+        )
+        settled, refused = self._settled(lake, self._checked(runtime, received))
+        append_refused(lake, self.name, refused, {self.reads.name: upto})
+        watermark = lake.progress(self.name, WATERMARK)
+        reached = max(watermark, _latest(settled.fresh, self.time) - DELAY_US)
+        before = lake.table(self.name).count()
+        self._commit(lake, settled, {self.reads.name: upto, WATERMARK: reached})
+        kept = int(lake.table(self.name).count() - before)
+        return {
+            "rows_in": int(received.count()),
+            "kept": kept,
+            "quarantined": len(refused),
+            "duplicates": settled.duplicates,
+            "written": kept + len(settled.winning),
+            "late": _earlier(settled.fresh, self.time, watermark),
+            "watermark": instant(reached) if reached > 0 else None,
+            "reasons": dict(Counter(reason for row in refused for reason in row["reasons"])),
+            "sample": sample_markdown(settled.fresh.slice(0, 5), self.contract),
+        }
+
+    def take_in_again(
+        self, runtime: Runtime, place: str, received: pa.Table
+    ) -> Sequence[Mapping[str, Any]]:
+        events = self._checked(runtime, runtime.session.createDataFrame(received))
+        settled, refused = self._settled(runtime.lake, events)
+        self._commit(runtime.lake, settled, {})
+        reasons = {row["position"]: row["reasons"] for row in refused}
+        positions = map(self.reads.position, events.select(EVENT_COLUMNS).to_pylist())
+        return [{"_position": at, REASONS: reasons.get(at, [])} for at in positions]
+
+    def standing(self, lake: Lake) -> Standing:
+        rows = int(lake.table(self.name).count())
+        waiting = waiting_reasons(lake, self.name)
+        reasons = Counter(reason for row in waiting for reason in row)
+        return Standing(rows=rows, waiting=len(waiting), reasons=reasons)
+
+    def _checked(self, runtime: Runtime, received: DataFrame) -> pa.Table:
+        """Events with the contract's columns, `_reasons` and those of the platform."""
+        session = runtime.session
+        received.createOrReplaceTempView("received")
+        session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
+        return session.sql(conform_sql(session, self.contract, self.query)).toArrow()
+
+    def _settled(self, lake: Lake, events: pa.Table) -> tuple[Settled, list[dict[str, Any]]]:
+        """The events that count, and rows of the quarantine for those that do not."""
+        passed = pc.equal(pc.list_value_length(events[REASONS]), 0)
+        table = lake.table(self.name)
+        known = _known(table.table_uri, self.target.keys[0])
+        known.follow(table, lake.seq(self.name))
+        candidates = Candidates(events.filter(passed))
+        settled = candidates.settle(known.contents(table, candidates.one_an_id()))
+        replaced = _held(lake, self.name, self.target.keys[0], settled.winning)
+        refused = [
+            self.reads.refused(event, _reasons(event))
+            for event in events.filter(pc.invert(passed)).to_pylist()
+        ]
+        for lost in (settled.losing, replaced):
+            refused += self._conflicts(lake, lost)
+        return settled, refused
+
+    def _conflicts(self, lake: Lake, events: pa.Table) -> Iterator[dict[str, Any]]:
+        """Rows of the quarantine for events whose content does not count, found in bronze again."""
+        places = events.select(["_partition", "_offset"]).to_pylist()
+        if places:
+            there = reduce(or_, (_equal(place) for place in places))
+            for event in lake.read(self.reads.name, None, there).to_pylist():
+                yield self.reads.refused({**event, "_raw": event["value"]}, [CONFLICT])
+
+    def _commit(self, lake: Lake, settled: Settled, marks: Mapping[str, int]) -> None:
+        """Write what counts; the marks stand in the transaction of the last rows."""
+        if len(settled.winning):
+            self._replace(lake, self._stamped(lake, settled.winning))
+        fresh = self._stamped(lake, settled.fresh)
+        if len(fresh):
+            lake.append(self.name, fresh, marks)
+        else:
+            lake.record(self.name, {**marks, SEQUENCE: lake.next_seq(self.name)})
+
+    def _replace(self, lake: Lake, rows: pa.Table) -> None:
+        rows = rows.append_column(
+            SEQUENCE, pa.repeat(pa.scalar(lake.next_seq(self.name)), len(rows))
+        )
+        key = self.target.keys[0]
+        kept = {key, FIRST_SEQUENCE}
+        lake.table(self.name).merge(rows, f"t.`{key}` = s.`{key}`", "s", "t").when_matched_update(
+            {f"`{name}`": f"s.`{name}`" for name in rows.column_names if name not in kept}
+        ).execute()
+
+    def _stamped(self, lake: Lake, events: pa.Table) -> pa.Table:
+        """The columns of the table, but for `_seq`."""
+        count = len(events)
+        stamps = {
+            FIRST_SEQUENCE: pa.repeat(pa.scalar(lake.next_seq(self.name), pa.int64()), count),
+            DELETED: pa.repeat(pa.scalar(False), count),
+            MONTH: pc.strftime(events[self.time], "%Y-%m"),
+        }
+        columns = [stamps[name] if name in stamps else events[name] for name in self.schema.names]
+        return pa.table(columns, names=self.schema.names).cast(self.schema)
+
+
+def events(name: str, contract: type[Contract], *, reads: EventTopic, **shaped: str) -> EventTable:
+    """Declare a silver table of events, whose fields are cleaned of surrounding blanks.
+
+    `shaped` gives SQL for columns that take more than that.
+    """
+    fields = contract_fields(contract)
+    cleaned = {
+        field.name: f"raw.`{field.name}`" if field.item else f"nullif(trim(raw.`{field.name}`), '')"
+        for field in fields
+    } | shaped
+    columns = ", ".join(f"{sql} as `{column}`" for column, sql in cleaned.items())
+    (key,) = (field.name for field in fields if field.is_key)
+    query = f"select *, {columns}, xxhash64({cleaned[key]}) as {ID_HASH} from new"
+    return EventTable(f"silver.{name}", contract, reads, query)
+
+
+@cache
+def _known(place: str, key: str) -> KnownEvents:
+    """This process's memory of a table."""
+    return KnownEvents(key)
+
+
+def _reach(lake: Lake, name: str, since: int, upto: int) -> int:
+    """The `_seq` of a table up to which there are about as many rows as one advance takes."""
+    files = pa.table(lake.table(name).get_add_actions(flatten=True))
+    last = f"max.{SEQUENCE}"
+    waiting = files.select([last, "num_records"]).filter(pc.field(last) > since).sort_by(last)
+    rows = 0
+    for seq, count in zip(*(column.to_pylist() for column in waiting.columns), strict=True):
+        rows += count
+        if rows >= EVENTS_PER_ADVANCE:
+            return min(int(seq), upto)
+    return upto
+
+
+def _latest(events: pa.Table, time: str) -> int:
+    """The latest time of events, in microseconds; none that their clocks have yet to reach."""
+    times = (events[name].cast(pa.int64()) for name in (time, "_published_at"))
+    return pc.max(pc.min_element_wise(*times)).as_py() or NOTHING
+
+
+def _earlier(events: pa.Table, time: str, watermark: int) -> int:
+    """How many events happened before a watermark."""
+    return int(pc.sum(pc.less(events[time].cast(pa.int64()), watermark)).as_py() or 0)
+
+
+def _reasons(event: Mapping[str, Any]) -> list[str]:
+    reasons: list[str] = event[REASONS]
+    try:
+        return reasons if isinstance(json.loads(event["_raw"] or ""), dict) else [UNREADABLE]
+    except ValueError:
+        return [UNREADABLE]
+
+
+def _held(lake: Lake, name: str, key: str, events: pa.Table) -> pa.Table:
+    """The rows of a table that have the keys of these events."""
+    if not len(events):
+        return events
+    return lake.read(name, None, [(key, "in", events[key].to_pylist())])
+
+
+def _equal(values: Mapping[str, Any]) -> pc.Expression:
+    first, second = ((pc.field(name) == value) for name, value in values.items())
+    return first & second
