@@ -24,6 +24,9 @@ from resources.sqlite import connect, transaction
 USED = ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
 COLUMNS = [*USED, "Description", "Country"]
 SKU = re.compile(r"^[0-9]{5}[A-Z]{0,2}$")
+SEED = 17
+"""Of everything that is simulated, unless a test wants another world."""
+
 LARGEST = 10**8
 """Quantities and prices from here on are mistakes."""
 
@@ -44,7 +47,7 @@ class Simulation:
 
     orders: Path
     rewards: Path
-    seed: int = 17
+    seed: int = SEED
 
     def advance(self, files: Iterable[LandedFile]) -> dict[str, int]:
         """Play both databases up to the latest landed day; how many writes each took.
