@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	"$(BIN)/aquifer" demo --data "$(DATA)"
 
 up: $(VENV)/.installed
-	"$(BIN)/aquifer" up
+	"$(BIN)/aquifer" up --simulate
 
 # Three at once on two cores: workers also wait, for the disk, servers and ends of processes.
 test: $(VENV)/.tested lint

@@ -1,8 +1,8 @@
 """The source systems as Dagster resources; `reading()` gives each as bronze takes it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dagster import ConfigurableResource
@@ -13,8 +13,11 @@ from resources.event_log.opening import create_topics, opened
 from resources.exchange_rates import ExchangeRates
 from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts
-from resources.simulation.play import Simulation
+from resources.simulation.play import SEED, Simulation
 from resources.simulation.rates_server import serve_rates
+from resources.simulation.streams.catalogue import catalogue
+from resources.simulation.streams.live import Sent, WallClock, send
+from resources.simulation.streams.stream import EventStream
 
 
 class LandingResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -93,3 +96,36 @@ class SimulationResource(ConfigurableResource):  # type: ignore[type-arg]
         """Play the databases up to the latest landed day; the writes that each took."""
         simulation = Simulation(Path(self.orders.database), Path(self.rewards.database))
         return simulation.advance(self.landing.landing.files())
+
+    def live(
+        self,
+        start: datetime | None,
+        rate: float,
+        *,
+        seed: int = SEED,
+        topics: Sequence[str] = (),
+        clean: bool = False,
+    ) -> EventStream:
+        """The live events of stores and shop, about what the databases hold now.
+
+        Args:
+            start: when the first event is due; None: at once.
+            rate: events a second.
+            topics: those that share the rate; none named: all.
+            clean: without what goes wrong on the way.
+        """
+        orders, rewards = Path(self.orders.database), Path(self.rewards.database)
+        known = catalogue(orders, rewards, self.landing.landing, SEED)
+        return EventStream(seed, start or datetime.now(UTC), rate, known, topics, clean=clean)
+
+    def send(
+        self,
+        stream: EventStream,
+        log: EventLog,
+        minutes: float,
+        ended: Callable[[], bool],
+    ) -> Sent:
+        """Send live events until asked to end, or so many minutes of them; 0: without end."""
+        return send(
+            stream, log, stream.slots(timedelta(minutes=minutes)) or None, ended, WallClock()
+        )

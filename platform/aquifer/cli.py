@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 PROJECT = Path(__file__).parents[2]
+
+MODEST_RATE = 20.0
+"""Simulated events a second that a laptop does not feel."""
+
+MOST_MINUTES = 1_000_000
 
 app = typer.Typer(
     help="A retail data and AI platform as one Dagster asset graph.",
@@ -72,6 +78,8 @@ def demo(
 @app.command()
 def up(
     port: Annotated[int, typer.Option(help="Port of the UI; a free one if it is taken.")] = 3000,
+    simulate: Annotated[bool, typer.Option(help="Send live simulated events meanwhile.")] = False,
+    rate: Annotated[float, typer.Option(help="Simulated events a second.")] = MODEST_RATE,
 ) -> None:
     """Start the Dagster UI and the daemon, sensors on, until Ctrl-C."""
     from aquifer import server
@@ -86,8 +94,42 @@ def up(
         print(
             f"Dagster is at http://127.0.0.1:{free}{taken} in a moment; Ctrl-C ends it.", flush=True
         )
-        asked = server.serve(free, PROJECT / "workspace.yaml")
+        simulator = [sys.executable, "-m", "aquifer.cli", "simulate", "--rate", str(rate)]
+        beside = [simulator] if simulate else []
+        asked = server.serve(free, PROJECT / "workspace.yaml", beside)
     raise typer.Exit(0 if asked else 1)
+
+
+@app.command()
+def simulate(
+    rate: Annotated[float, typer.Option(help="Events a second, over all topics.")] = MODEST_RATE,
+    minutes: Annotated[float, typer.Option(help="How long; 0: until Ctrl-C.")] = 0,
+    seed: Annotated[int, typer.Option(help="Which events they are.")] = 17,
+    topic: Annotated[list[str] | None, typer.Option(help="A topic that shares the rate.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="When the first event is due, in ISO 8601, UTC unless it says; at once."),
+    ] = None,
+) -> None:
+    """Send live events of simulated tills, shops and sensors to the event log, open loop."""
+    from aquifer import signals
+    from aquifer.disk import disk_trouble
+
+    if not 0 <= minutes <= MOST_MINUTES:
+        raise SettingError(f"--minutes is {minutes:g}; use 0 (until Ctrl-C) to {MOST_MINUTES:,}")
+    begin = _instant(start) if start else None
+    # Before the rest is loaded, as Ctrl-C may come meanwhile.
+    asked = signals.caught()
+    wired = _plugin("environment").resources()
+    simulation = wired["simulation"]
+    with disk_trouble(), wired["events"].reading() as log:
+        stream = simulation.live(begin, rate, seed=seed, topics=topic or ())
+        sent = simulation.send(stream, log, minutes, lambda: bool(asked))
+    by_topic = ", ".join(f"{count:,} to {name}" for name, count in sorted(sent.events.items()))
+    print(
+        f"{sent.events.total():,} events sent, {by_topic or 'none was due'}; "
+        f"the slowest {sent.behind.total_seconds():.3f} s after it was due"
+    )
 
 
 @app.command()
@@ -193,6 +235,17 @@ def _dagster_home() -> Path:
     os.environ["DAGSTER_HOME"] = str(dagster_home(home, PROJECT / "dagster.yaml"))
     os.environ.update(BATCH_SIZE)
     return home
+
+
+def _instant(text: str) -> datetime:
+    """The instant that a person wrote."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingError(
+            f"'{text}' is no instant; write one like 2011-03-01T08:26:00Z"
+        ) from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _plugin(name: str) -> Any:

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dagster import DagsterInstance
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
+from aquifer import signals
 from aquifer.errors import SettingError
 from aquifer.foreground import DEMO, close_dead_runs
 from aquifer.lease import FileLeases, LeaseTaken
@@ -53,15 +54,15 @@ def close_runs_of_the_dead(home: Path) -> None:
             close_dead_runs(instance)
 
 
-def serve(port: int, workspace: Path) -> bool:
-    """Serve on 127.0.0.1 until a signal; whether it ended because of one."""
-    # A list, since a second signal may arrive within the handler of the first: locks would wait for
-    # themselves there.
-    asked: list[int] = []
+def serve(port: int, workspace: Path, beside: Sequence[Sequence[str]] = ()) -> bool:
+    """Serve on 127.0.0.1 until a signal; whether it ended because of one.
+
+    Args:
+        beside: commands that run meanwhile, and end with it.
+    """
     # Before the start, too: a child inherits an ignored SIGINT (that of a script's background
     # job), and Dagster would then ignore SIGTERM as well. A caught one it does not inherit.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: asked.append(number))
+    asked = signals.caught()
     command = [str(Path(sys.executable).parent / "dagster"), "dev", "-h", "127.0.0.1"]
     command += ["-p", str(port), "-w", str(workspace)]
     # A group of its own: a terminal's Ctrl-C would reach all its processes at once, which Dagster
@@ -76,11 +77,17 @@ def serve(port: int, workspace: Path) -> bool:
     # Its input ends with this process, by kill -9 too; then it ends the group.
     guard = ["sh", "-c", "read _; kill -TERM 0"]
     with subprocess.Popen(guard, stdin=subprocess.PIPE, process_group=server.pid):
+        others = [
+            subprocess.Popen(other, stdin=subprocess.DEVNULL, process_group=server.pid)
+            for other in beside
+        ]
         while server.poll() is None and not asked:
             time.sleep(POLL_SECONDS)
-        server.terminate()
+        for process in (server, *others):
+            process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            server.wait(PATIENCE_SECONDS)
+            for process in (server, *others):
+                process.wait(PATIENCE_SECONDS)
     _kill_what_stays(server.pid)
     return bool(asked)
 

@@ -17,6 +17,8 @@ import pytest
 from conftest import PROJECT, dagster_instance, start
 from dagster import DagsterRunStatus, RunsFilter
 
+from resources import environment
+
 PATIENCE_SECONDS = 180
 
 
@@ -50,7 +52,7 @@ def free_port() -> int:
 def up(home: Path, port: int) -> Iterator[subprocess.Popen]:
     """The command as a script's background job, which ignores SIGINT."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "aquifer.cli", "up", "--port", str(port)],
+        [sys.executable, "-m", "aquifer.cli", "up", "--port", str(port), "--simulate"],
         cwd=PROJECT,
         env={**os.environ, "AQUIFER_HOME": str(home)},
         stdout=(home / "said").open("w"),
@@ -100,6 +102,12 @@ def unfinished(home: Path) -> list[str]:
         return [run.run_id for run in found]
 
 
+def simulated(home: Path) -> bool:
+    """Whether events of the simulated tills have come in."""
+    with environment.resources({"AQUIFER_HOME": str(home)})["events"].reading() as log:
+        return any(log.end_offsets("pos.events").values())
+
+
 def said(home: Path) -> str:
     """What the command has said so far, warnings of others included."""
     return (home / "said").read_text()
@@ -129,6 +137,7 @@ def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole
         assert address[2] == f"(port {port} is taken)"
         statuses = until(lambda: runs(other))
         assert {statuses[run] for run in left} == {"FAILURE"}
+        until(lambda: simulated(home))
         refused = start("up", "--port", str(free_port()), home=home)
         _, why = refused.communicate(timeout=PATIENCE_SECONDS)
         assert refused.returncode == 1
@@ -144,8 +153,8 @@ def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -9)])
 def test_a_signal_while_it_starts_leaves_no_process_behind(home, number, code):
     with up(home, free_port()) as process:
-        # The command, Dagster, and what ends Dagster when the command is killed.
-        until(lambda: len(processes(home)) >= 3)
+        # The command, Dagster, the simulator, and what ends them when the command is killed.
+        until(lambda: len(processes(home)) >= 4)
         process.send_signal(number)
         assert process.wait(PATIENCE_SECONDS) == code
         until(lambda: not processes(home))

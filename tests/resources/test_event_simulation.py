@@ -58,10 +58,10 @@ def clean(goods) -> dict[str, list[tuple]]:
 
 
 @pytest.fixture(scope="module")
-def half_an_hour(goods) -> list[dict]:
+def of_20_minutes(goods) -> list[dict]:
     """What happens at the tills, in the order in which it is sent."""
     return happened(
-        EventStream(17, START, 30, goods, ["pos.events"], clean=True), "pos.events", 54_000
+        EventStream(17, START, 30, goods, ["pos.events"], clean=True), "pos.events", 36_000
     )
 
 
@@ -202,10 +202,10 @@ def test_tills_sell_what_there_is_at_its_price(goods, clean):
     assert members - {None} <= set(goods.members)
 
 
-def test_a_void_names_an_event_of_its_till_whichever_of_the_two_is_sent_first(half_an_hour):
-    by_id = {event["event_id"]: event for event in half_an_hour}
+def test_a_void_names_an_event_of_its_till_whichever_of_the_two_is_sent_first(of_20_minutes):
+    by_id = {event["event_id"]: event for event in of_20_minutes}
     overtaking = Counter()
-    for void in half_an_hour:
+    for void in of_20_minutes:
         if void["type"] == "void":
             sale = by_id[void["voids"]]
             assert sale["type"] == "sale"
@@ -218,9 +218,9 @@ def test_a_void_names_an_event_of_its_till_whichever_of_the_two_is_sent_first(ha
     assert overtaking[False] > 20
 
 
-def test_some_cashiers_void_three_times_within_ten_minutes(half_an_hour):
+def test_some_cashiers_void_three_times_within_ten_minutes(of_20_minutes):
     voids = defaultdict(list)
-    for event in half_an_hour:
+    for event in of_20_minutes:
         if event["type"] == "void":
             voids[event["cashier_id"]].append(at(event))
     sprees = [
@@ -232,31 +232,26 @@ def test_some_cashiers_void_three_times_within_ten_minutes(half_an_hour):
     assert len(voids) > 10 * len(sprees)
 
 
-def test_a_few_returns_are_of_what_the_store_never_sells(half_an_hour):
+def test_a_few_returns_are_of_what_the_store_never_sells(of_20_minutes):
     sold, returned = set(), Counter()
-    for event in half_an_hour:
+    for event in of_20_minutes:
         if event["type"] == "return":
             (line,) = event["lines"]
             returned[(event["store_id"], line["sku"]) in sold] += 1
-        sold |= {
-            (event["store_id"], line["sku"]) for line in event["lines"] if line["quantity"] > 0
-        }
-    assert returned[True] > 500
+        else:
+            sold |= {(event["store_id"], line["sku"]) for line in event["lines"]}
+    assert returned[True] > 300
     assert 1 <= returned[False] < 0.03 * returned[True]
 
 
-def test_a_store_has_a_plausible_number_of_sales_a_minute_and_now_and_then_a_burst(goods):
-    stream = EventStream(17, START, 30, goods, ["pos.events"], clean=True)
-    minutes = Counter(
-        (event["store_id"], event["sent_at"][:16])
-        for event in happened(stream, "pos.events", 54_000)
-    )
+def test_a_store_has_a_plausible_number_of_sales_a_minute_and_now_and_then_a_burst(of_20_minutes):
+    minutes = Counter((event["store_id"], event["sent_at"][:16]) for event in of_20_minutes)
     counts = sorted(minutes.values())
     usual = counts[len(counts) // 2]
     bursts = sum(count > 2.2 * usual for count in counts)
-    assert len(counts) == 12 * 30
+    assert len(counts) == 12 * 20
     assert counts[0] > 0.2 * usual
-    assert 1 <= bursts < 0.02 * len(counts)
+    assert 1 <= bursts < 0.03 * len(counts)
 
 
 def test_sessions_have_several_events_in_order_and_some_end_with_a_checkout(goods):
@@ -330,15 +325,15 @@ def test_events_come_late_and_out_of_order_and_some_clocks_are_wrong(clean):
 
 
 def test_dirt_has_its_share_and_every_kind_occurs(goods):
-    count = 100_000
-    for topic in SHARES:
+    for topic, part in SHARES.items():
+        count = 20_000 * part
         found = Counter(dirts(goods, topic, count))
         assert 0.01 < 1 - found[None] / count < 0.02
         # Nothing is an hour old before an hour is over.
-        assert found.keys() == {None, *PARTS} - {Dirt.repeated_late}
-        for kind in found.keys() - {None}:
+        assert found.keys() <= {None, *PARTS} - {Dirt.repeated_late}
+        for kind in PARTS.keys() - {Dirt.repeated_late}:
             expected = PARTS[kind] * count
-            assert abs(found[kind] - expected) < 5 * expected**0.5
+            assert abs(found[kind] - expected) < 4 * expected**0.5 + 1
     hour = round(3600 * RATE * SHARES["pos.events"] / 10)
     stream = EventStream(17, START, RATE, goods)
     assert Dirt.repeated_late in stream.dirt("pos.events", range(2 * hour, 2 * hour + 50_000))

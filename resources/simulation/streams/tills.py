@@ -26,7 +26,7 @@ RETURNED = share(0.02) + UNSOLD_RETURNED
 SOLD_WITHIN_SECONDS = 3600
 """How far back the sale of what is returned lies at most."""
 
-BURST = share(1 / 240)
+BURST = share(1 / 120)
 """The share of a store's minutes in which four times as many people buy."""
 
 SKEWED = share(0.005)
