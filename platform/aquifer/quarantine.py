@@ -29,7 +29,11 @@ class QuarantinedRow(Contract):
     position: str = Key(description="where the row stands in its source, which makes it one row")
     source: str = Field(description="file, topic or entity that the row came from")
     reasons: list[str] = Field(description="names of all checks that the row failed")
-    raw: str = Field(description="the row as received, as JSON", metadata=pii("record"))
+    raw: str | None = Field(
+        description="the row as received, as JSON; null when it is no text: its bytes stand in "
+        "_origin",
+        metadata=pii("record"),
+    )
     repaired: str | None = Field(
         description="the row as a person repaired it", metadata=pii("record")
     )
