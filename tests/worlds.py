@@ -1,5 +1,6 @@
 """Worlds that tests make up in this process, without Dagster around them."""
 
+import json
 import os
 from contextlib import closing
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from deltalake import CommitProperties, Transaction, write_deltalake
 
 from aquifer.advance import Advance
 from aquifer.dbt_project import failure
+from aquifer.eventlog import PRODUCED
 from aquifer.instants import micros
 from aquifer.lake import SEQUENCE
 from aquifer.landing import LandingFolder
@@ -18,6 +20,7 @@ from aquifer.runtime import Runtime
 from assets import snapshots, tables
 from resources import order_database, rewards_database
 from resources.engine import EngineResource
+from resources.event_log.embedded import EmbeddedEventLog
 from resources.lake import LakeResource
 from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts
@@ -149,6 +152,33 @@ class Invoices(World):
         self.land(name, *lines)
         assert self.take_in().accounted
         assert self.build(*DIMENSIONS, *SALES) == []
+
+
+class Streams(World):
+    """A world with an event log; what no stream delivers is empty."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.log = EmbeddedEventLog(folder / "events")
+        self.make_silver()
+
+    def produce(self, topic: str, *events: dict[str, Any] | bytes, key: str = "S01/1") -> None:
+        """Produce events, published now."""
+        self.log.create_topic(topic)
+        values = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
+        now = datetime.now(UTC)
+        rows = {
+            "key": [key.encode()] * len(values),
+            "value": values,
+            "timestamp": [now] * len(values),
+        }
+        self.log.produce(topic, pa.Table.from_pydict(rows, PRODUCED))
+
+    def take_in(self, topic: str) -> Advance:
+        """Take what is new of a topic into silver; what the advance says."""
+        table = SILVER[f"silver.{topic.replace('.', '_')}"]
+        table.reads.advance(self.lake, self.log)
+        return table.advance(self.runtime)
 
 
 class MadeUp(World):

@@ -3,6 +3,7 @@
 from aquifer.contract import Contract, Field, Key, Money, Record, Timestamp, hours, pii, table
 from aquifer.silver_events import events
 from assets.bronze.pos_events import pos_events as bronze_pos_events
+from assets.silver.customer_number import customer_number
 
 
 class PosLine(Record):
@@ -25,7 +26,9 @@ class PosEvent(Contract):
     register: int = Field(ge=1, description="number of the till in the store")
     cashier_id: str = Field(metadata=pii("customer"), description="who was at the till")
     member_id: str | None = Field(
-        metadata=pii("customer"), description="number in the rewards programme; null without a card"
+        str_matches=r"^[0-9]+$",
+        metadata=pii("customer"),
+        description="customer number on the card; null without one",
     )
     payment: str | None = Field(
         isin=["card", "cash", "mobile", "voucher"], description="how it was paid; null for a void"
@@ -49,4 +52,9 @@ class PosEvent(Contract):
         )
 
 
-pos_events = events("pos_events", PosEvent, reads=bronze_pos_events)
+pos_events = events(
+    "pos_events",
+    PosEvent,
+    reads=bronze_pos_events,
+    member_id=customer_number("raw.member_id"),
+)

@@ -5,6 +5,11 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- Whether an upstream table has something that this model has not taken in. -#}
+{% macro advanced(upstream) -%}
+    {{ return(seen(upstream) | int > since(upstream) | int) }}
+{%- endmacro %}
+
 {#- Whether the model looks at everything, as it does when it is new. -#}
 {% macro from_scratch() -%}
     {{ return(flags.FULL_REFRESH or not var('progress').get(this.identifier)) }}

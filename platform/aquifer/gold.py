@@ -86,6 +86,7 @@ class Gold:
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
             progress = {name: self._progress(runtime, name) for name in tables}
             tested = {name: self._tested(runtime, name) for name in tables}
+            settled = [name.split(".")[1] for name in tables if lake.settled(name)]
             # Asked after `seen` was: what arrives in between makes a build partial, never whole.
             partial = {
                 name
@@ -104,6 +105,7 @@ class Gold:
                     "progress": _by_model(progress),
                     "seen": {upstream: snapshot.seq for upstream, snapshot in seen.items()},
                     "tested": _by_model(tested),
+                    "settled": settled,
                 },
             ):
                 if succeeded(event):

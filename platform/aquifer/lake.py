@@ -188,6 +188,13 @@ class Lake:
         """The highest `_seq` that the table has recorded."""
         return self.progress(name, SEQUENCE)
 
+    def settled(self, name: str) -> bool:
+        """Whether no row of the table is of a writer that was killed before it recorded them."""
+        files = pa.table(self.table(name).get_add_actions(flatten=True))
+        last = f"max.{SEQUENCE}"
+        written = pc.max(files[last]).as_py() if last in files.column_names else None
+        return written is None or written <= self.seq(name)
+
     def snapshot(self, name: str) -> Snapshot:
         """The table as of now; of one that does not exist, nothing."""
         if not self.exists(name):

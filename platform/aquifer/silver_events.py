@@ -34,6 +34,9 @@ from aquifer.silver_table import SilverTable
 FIRST_SEQUENCE = "_first_seq"
 """The `_seq` with which an id came into the table: who is downstream knows whether it is new."""
 
+FORMER = "_former"
+"""The contents that an event had before, as received: downstream may hold what followed."""
+
 CONFLICT = "conflicting_content"
 """The reason of an event whose id stands for another content."""
 
@@ -58,7 +61,8 @@ class EventTable(SilverTable):
     @property
     def technical(self) -> pa.Schema:
         numbers = ("_partition", "_offset", ID_HASH, CONTENT_HASH, FIRST_SEQUENCE)
-        return pa.schema([pa.field(name, pa.int64()) for name in numbers])
+        columns = [pa.field(name, pa.int64()) for name in numbers]
+        return pa.schema([*columns, pa.field(FORMER, pa.list_(pa.string()))])
 
     @property
     def time(self) -> str:
@@ -126,13 +130,13 @@ class EventTable(SilverTable):
         known.follow(table, lake.seq(self.name))
         candidates = Candidates(events.filter(passed))
         settled = candidates.settle(known.contents(table, candidates.one_an_id()))
-        replaced = _held(lake, self.name, self.target.keys[0], settled.winning)
         refused = [
             self.reads.refused(event, _reasons(event))
             for event in events.filter(pc.invert(passed)).to_pylist()
         ]
-        for lost in (settled.losing, replaced):
-            refused += self._conflicts(lake, lost)
+        refused += self._conflicts(lake, settled.losing)
+        if len(settled.winning):
+            refused += self._conflicts(lake, self._held(lake, settled.winning))
         return settled, refused
 
     def _conflicts(self, lake: Lake, events: pa.Table) -> Iterator[dict[str, Any]]:
@@ -142,6 +146,11 @@ class EventTable(SilverTable):
             there = reduce(or_, (_equal(place) for place in places))
             for event in lake.read(self.reads.name, None, there).to_pylist():
                 yield self.reads.refused({**event, "_raw": event["value"]}, [CONFLICT])
+
+    def _held(self, lake: Lake, events: pa.Table) -> pa.Table:
+        """The rows of the table that have the ids of these events."""
+        key = self.target.keys[0]
+        return lake.read(self.name, None, [(key, "in", events[key].to_pylist())])
 
     def _commit(self, lake: Lake, settled: Settled, marks: Mapping[str, int]) -> None:
         """Write what counts; the marks stand in the transaction of the last rows."""
@@ -154,10 +163,17 @@ class EventTable(SilverTable):
             lake.record(self.name, {**marks, SEQUENCE: lake.next_seq(self.name)})
 
     def _replace(self, lake: Lake, rows: pa.Table) -> None:
+        key = self.target.keys[0]
+        held = self._held(lake, rows)
+        raws = {row["position"]: row["raw"] for row in self._conflicts(lake, held)}
+        former = {
+            row[key]: [*(row[FORMER] or []), raws.get(self.reads.position(row))]
+            for row in held.to_pylist()
+        }
+        rows = _with(rows, FORMER, [former[event] for event in rows[key].to_pylist()])
         rows = rows.append_column(
             SEQUENCE, pa.repeat(pa.scalar(lake.next_seq(self.name)), len(rows))
         )
-        key = self.target.keys[0]
         kept = {key, FIRST_SEQUENCE}
         lake.table(self.name).merge(rows, f"t.`{key}` = s.`{key}`", "s", "t").when_matched_update(
             {f"`{name}`": f"s.`{name}`" for name in rows.column_names if name not in kept}
@@ -167,6 +183,7 @@ class EventTable(SilverTable):
         """The columns of the table, but for `_seq`."""
         count = len(events)
         stamps = {
+            FORMER: pa.nulls(count, pa.list_(pa.string())),
             FIRST_SEQUENCE: pa.repeat(pa.scalar(lake.next_seq(self.name), pa.int64()), count),
             DELETED: pa.repeat(pa.scalar(False), count),
             MONTH: pc.strftime(events[self.time], "%Y-%m"),
@@ -229,11 +246,10 @@ def _reasons(event: Mapping[str, Any]) -> list[str]:
         return [UNREADABLE]
 
 
-def _held(lake: Lake, name: str, key: str, events: pa.Table) -> pa.Table:
-    """The rows of a table that have the keys of these events."""
-    if not len(events):
-        return events
-    return lake.read(name, None, [(key, "in", events[key].to_pylist())])
+def _with(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
+    """The rows with other values in a column."""
+    field = rows.schema.field(name)
+    return rows.set_column(rows.column_names.index(name), field, pa.array(values, field.type))
 
 
 def _equal(values: Mapping[str, Any]) -> pc.Expression:
