@@ -6,9 +6,9 @@
     where _seq > {{ since('silver.invoice_lines') }} and line_type in ('sale', 'return')
 {% endmacro %}
 
-{#- Prunes fct_sales to the months in which groups changed. -#}
-{% macro in_changed_months(alias) -%}
+{#- Prunes fct_sales to the months of the groups that a query gives, by an instant or a day. -#}
+{% macro in_months_of(alias, instant, groups) -%}
     {%- if from_scratch() -%}true
-    {%- else -%}{{ alias }}._month in ({{ literals(changed_lines('_month')) }})
+    {%- else -%}{{ alias }}._month in ({{ literals("select distinct date_format(" ~ instant ~ ", 'yyyy-MM') from (" ~ groups ~ ")") }})
     {%- endif -%}
 {%- endmacro %}

@@ -33,7 +33,8 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- The highest `_seq` of an upstream table when the build began. -#}
+{#- The highest `_seq` of an upstream table when the build began; of one that is built with this one,
+    the build. -#}
 {% macro seen(upstream) -%}
     {{ var('seen').get(upstream, 9223372036854775807) }}
 {%- endmacro %}

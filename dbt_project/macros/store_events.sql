@@ -1,3 +1,36 @@
+{#- Lines of the tills' sales and returns, voided ones included, and where they were sold. A macro, as
+    what a query of its own reads cannot be an ephemeral model. -#}
+{% macro store_lines() %}
+select
+    concat(e.event_id, '|', cast(e.place + 1 as string)) as sale_line_id,
+    e.event_id,
+    e.type as line_type,
+    e.event_time as sold_at,
+    e.sent_at,
+    e.store_id,
+    coalesce(s.store_key, {{ unknown_key() }}) as store_key,
+    coalesce(s.country, 'Unspecified') as country,
+    e.member_id as customer_id,
+    upper(trim(e.line.sku)) as stock_code,
+    e.line.quantity,
+    e.line.unit_price,
+    e.line.discount,
+    -- An amount that overflows stays null, which the contract does not let pass for nothing.
+    try_cast(e.line.quantity * e.line.unit_price - e.line.discount as decimal(18, 4)) as net_amount,
+    e._month,
+    e._seq,
+    e._first_seq
+from (
+    select
+        *,
+        posexplode(lines) as (place, line)
+    from {{ source('silver', 'pos_events') }}
+    where type in ('sale', 'return')
+) as e
+left join {{ ref('dim_store') }} as s
+    on e.store_id = s.store_id and e.event_time >= s.valid_from and e.event_time < s.valid_to
+{% endmacro %}
+
 {#- The ids of the tills' sales and returns at whose lines a model has to look: those that it has not
     seen, and those that are voided since. Where an event's content was replaced, what the former
     content voided counts, too. -#}
@@ -29,4 +62,20 @@
     {%- if least is none -%} false
     {%- else -%} {{ column }} between '{{ least }}' and '{{ greatest }}'
     {%- endif -%}
+{%- endmacro %}
+
+{#- The groups of the tills' lines at which a mart has to look, of columns of `store_lines`. -#}
+{% macro changed_store_lines(columns) -%}
+    {%- set touched = touched_store_events() -%}
+    select distinct {{ columns }}
+    from ({{ store_lines() }}) as l
+    left semi join ({{ touched }}) as t on l.event_id = t.event_id
+    where {{ within_span('l.event_id', touched) }}
+{%- endmacro %}
+
+{#- Whether a store is, or was, elsewhere than a model has seen: its sales are of another country. -#}
+{% macro stores_moved() -%}
+    {%- set dimension = ref('dim_store') -%}
+    {%- set moved = literals("select distinct store_id from " ~ dimension ~ " where _interval_seq > " ~ since('gold.dim_store')) -%}
+    {{ return(not from_scratch() and moved != "''") }}
 {%- endmacro %}

@@ -103,7 +103,7 @@ class Gold:
                     "build": build,
                     "staging": staging,
                     "progress": _by_model(progress),
-                    "seen": {upstream: snapshot.seq for upstream, snapshot in seen.items()},
+                    "seen": {u: build if u in tables else seen[u].seq for u in seen},
                     "tested": _by_model(tested),
                     "settled": settled,
                 },

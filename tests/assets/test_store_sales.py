@@ -82,3 +82,53 @@ def test_a_void_takes_its_lines_out_whichever_comes_first(tills: Tills) -> None:
     }
     assert set(tills.sell(till("c"), till("d"))) == {"b|1", "b|2", "d|1", "d|2"}
     assert set(tills.sell(till("e"), till("ve", "void", voids="e"))) == {"b|1", "b|2", "d|1", "d|2"}
+
+
+def test_of_two_contents_of_an_event_one_counts_whatever_comes_first(tmp_path: Path) -> None:
+    """What a void that lost has voided stands again, and lines that a loser alone had are gone."""
+    contents = [
+        till("a"),
+        till("a", lines=[line("22423", 7, "1.00")]),
+        till("b"),
+        till("v", "void", voids="b"),
+        till("v", "void", voids="z"),
+    ]
+    worlds = []
+    for number, order in enumerate([(0, 1, 2, 3, 4), (4, 2, 1, 0, 3), (3, 2, 1, 4, 0)]):
+        world = Tills(tmp_path / str(number))
+        assert world.build(*DIMENSIONS) == []
+        for place in order:
+            world.sell(contents[place])
+        worlds.append(world)
+    together = Tills(tmp_path / "together")
+    assert together.build(*DIMENSIONS) == []
+    together.sell(*contents)
+    for world in worlds:
+        assert world.content("silver.pos_events", "gold.fct_sales") == together.content(
+            "silver.pos_events", "gold.fct_sales"
+        )
+        quarantine = world.rows("silver.pos_events_quarantine")
+        assert [row["reasons"] for row in quarantine] == [["conflicting_content"]] * 2
+
+
+def test_marts_follow_the_tills(tills: Tills) -> None:
+    """Recomputed from what stands, so that a void or a late event leaves no trace."""
+    marts = ["gold.daily_sales", "gold.hourly_metrics", "gold.customer_360"]
+    marts.append("gold.product_performance")
+    tills.sell(till("a", member_id="12345"), till("b"))
+    assert tills.build(*marts) == []
+    (day,) = tills.rows("gold.daily_sales")
+    assert (day["channel"], day["invoices"], day["revenue"]) == ("store", 2, Decimal("31.90"))
+    (customer,) = tills.rows("gold.customer_360")
+    assert (customer["customer_id"], customer["monetary"]) == ("12345", Decimal("15.95"))
+    assert {row["stock_code"] for row in tills.rows("gold.product_performance")} == {
+        "85123A",
+        "22423",
+    }
+    tills.sell(till("va", "void", voids="a"), till("c", event_time="2026-11-19T08:00:00Z"))
+    assert tills.build(*marts) == []
+    assert (
+        sorted(row["revenue"] for row in tills.rows("gold.daily_sales")) == [Decimal("15.95")] * 2
+    )
+    assert len(tills.rows("gold.hourly_metrics")) == 2
+    assert tills.rows("gold.customer_360") == []

@@ -6,6 +6,8 @@
 with touched as (
     {{ changed_lines('customer_id') }} and customer_id is not null
     union
+    {{ changed_store_lines('l.customer_id') }} and l.customer_id is not null
+    union
     select customer_id
     from {{ ref('dim_customer') }}
     where _seq > {{ since('gold.dim_customer') }} and customer_id <> 'unknown'

@@ -1,6 +1,14 @@
 {{ config(unique_key=['day', 'country', 'channel']) }}
 {%- set touched %}
     {{ changed_lines("cast(invoiced_at as date) as day, country, 'online' as channel") }}
+    union
+    {{ changed_store_lines("cast(l.sold_at as date) as day, l.country, 'store' as channel") }}
+    {%- if stores_moved() %}
+    union
+    select day, country, channel from {{ this }} where channel = 'store'
+    union
+    select cast(sold_at as date) as day, country, channel from {{ ref('fct_sales') }} where channel = 'store'
+    {%- endif %}
     {%- if is_incremental() and not from_scratch() %}
     union
     -- A rate holds from its day until the next rate, however far away that is.
@@ -36,9 +44,7 @@ sales as (
     from {{ ref('fct_sales') }} as f
     inner join touched as t
         on cast(f.sold_at as date) = t.day and f.country = t.country and f.channel = t.channel
-    {%- if not from_scratch() %}
-    where f._month in ({{ literals("select distinct date_format(day, 'yyyy-MM') from (" ~ touched ~ ")") }})
-    {%- endif %}
+    where {{ in_months_of('f', 'day', touched) }}
     group by cast(f.sold_at as date), f.country, f.channel
 ),
 

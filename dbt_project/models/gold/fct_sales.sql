@@ -8,7 +8,7 @@
     {%- for dimension, column in store_dimensions if advanced('gold.' ~ dimension.identifier) and not from_scratch() %}
     union
     select l.event_id
-    from {{ ref('stg_store_lines') }} as l
+    from ({{ store_lines() }}) as l
     inner join {{ dimension }} as d
         on l.{{ column }} = d.{{ column }} and l.sold_at >= d.valid_from and l.sold_at < d.valid_to
     where d._interval_seq > {{ since('gold.' ~ dimension.identifier) }}
@@ -43,7 +43,7 @@ touched_events as (
 
 store_lines as (
     select l.*
-    from {{ ref('stg_store_lines') }} as l
+    from ({{ store_lines() }}) as l
     left semi join touched_events as t on l.event_id = t.event_id
     left anti join (
         select voids

@@ -1,7 +1,18 @@
 {{ config(unique_key=['hour', 'country']) }}
+{%- set touched %}
+    {{ changed_lines("date_trunc('HOUR', invoiced_at) as hour, country") }}
+    union
+    {{ changed_store_lines("date_trunc('HOUR', l.sold_at) as hour, l.country") }}
+    {%- if stores_moved() %}
+    union
+    select hour, country from {{ this }}
+    union
+    select date_trunc('HOUR', sold_at) as hour, country from {{ ref('fct_sales') }} where channel = 'store'
+    {%- endif %}
+{%- endset %}
 
 with touched as (
-    {{ changed_lines("date_trunc('HOUR', invoiced_at) as hour, country") }}
+    {{ touched }}
 ),
 
 baskets as (
@@ -14,7 +25,7 @@ baskets as (
     from {{ ref('fct_sales') }} as f
     inner join touched as t
         on date_trunc('HOUR', f.sold_at) = t.hour and f.country = t.country
-    where {{ in_changed_months('f') }}
+    where {{ in_months_of('f', 'hour', touched) }}
     group by date_trunc('HOUR', f.sold_at), f.country, f.invoice_no
 ),
 

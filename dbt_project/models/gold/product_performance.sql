@@ -3,6 +3,8 @@
 with touched as (
     {{ changed_lines('stock_code') }}
     union
+    {{ changed_store_lines('l.stock_code') }}
+    union
     select stock_code
     from {{ ref('dim_product') }}
     where _seq > {{ since('gold.dim_product') }} and stock_code <> 'unknown'
