@@ -1,9 +1,11 @@
 """Clicks: what the web shop and the mobile app tell of a visitor, in the same words."""
 
-from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
-from assets.silver.customer_number import customer_number
+from datetime import timedelta
 
-CUSTOMER = customer_number("raw.customer_id")
+from aquifer.bronze_events import EventTopic
+from aquifer.contract import Contract, Field, Key, Timestamp, hours, pii, table
+from aquifer.silver_events import EventTable, events
+from assets.silver.customer_number import customer_number
 
 
 class ClickEvent(Contract):
@@ -37,3 +39,14 @@ class ClickEvent(Contract):
             partition_by="event_time",
             quarantine_share=0.05,
         )
+
+
+def clicks(name: str, reads: EventTopic) -> EventTable:
+    """The silver table of a topic of clicks, for which nothing waits within the second."""
+    return events(
+        name,
+        ClickEvent,
+        reads=reads,
+        every=timedelta(seconds=2),
+        customer_id=customer_number("raw.customer_id"),
+    )

@@ -1,5 +1,7 @@
 """Readings of the devices in the stores: freezers, doors, visitors, energy."""
 
+from datetime import timedelta
+
 from aquifer.contract import Contract, Field, Key, Timestamp, hours, table
 from aquifer.silver_events import events
 from assets.bronze.iot_readings import iot_readings as bronze_iot_readings
@@ -30,4 +32,6 @@ class IotReading(Contract):
         )
 
 
-iot_readings = events("iot_readings", IotReading, reads=bronze_iot_readings)
+iot_readings = events(
+    "iot_readings", IotReading, reads=bronze_iot_readings, every=timedelta(seconds=2)
+)

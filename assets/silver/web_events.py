@@ -1,7 +1,6 @@
 """Events of the web shop: what its visitors do."""
 
-from aquifer.silver_events import events
 from assets.bronze.web_events import web_events as bronze_web_events
-from assets.silver.click_event import CUSTOMER, ClickEvent
+from assets.silver.click_event import clicks
 
-web_events = events("web_events", ClickEvent, reads=bronze_web_events, customer_id=CUSTOMER)
+web_events = clicks("web_events", bronze_web_events)

@@ -55,12 +55,16 @@ left join {{ ref('dim_store') }} as s
     {%- endif %}
 {%- endmacro %}
 
-{#- SQL that is true for the ids between the least and the greatest that a query gives. Ids grow with
-    time, so that engines find the files by it. -#}
-{% macro within_span(column, query) -%}
-    {%- set least, greatest = run_query("select min(event_id), max(event_id) from (" ~ query ~ ")").rows[0].values() if execute else (none, none) -%}
-    {%- if least is none -%} false
-    {%- else -%} {{ column }} between '{{ least }}' and '{{ greatest }}'
+{#- The least and the greatest of the ids that a query gives. Ids grow with time, so that engines find
+    the files by them. -#}
+{% macro span_of(events) -%}
+    {{ return(run_query("select min(event_id), max(event_id) from (" ~ events ~ ")").rows[0].values() if execute else (none, none)) }}
+{%- endmacro %}
+
+{#- SQL that is true for the ids of a span. -#}
+{% macro within(column, span) -%}
+    {%- if span[0] is none -%} false
+    {%- else -%} {{ column }} between '{{ span[0] }}' and '{{ span[1] }}'
     {%- endif -%}
 {%- endmacro %}
 
@@ -70,7 +74,7 @@ left join {{ ref('dim_store') }} as s
     select distinct {{ columns }}
     from ({{ store_lines() }}) as l
     left semi join ({{ touched }}) as t on l.event_id = t.event_id
-    where {{ within_span('l.event_id', touched) }}
+    where {{ within('l.event_id', span_of(touched)) }}
 {%- endmacro %}
 
 {#- Whether a store is, or was, elsewhere than a model has seen: its sales are of another country. -#}

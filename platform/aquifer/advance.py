@@ -1,7 +1,8 @@
 """What one advance of a table did, and how the table stands: the matter of metadata and checks."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 LARGE_BATCH = 1_000
@@ -75,6 +76,24 @@ class Advance:
     """Until when the events have come in, but for those that come late."""
     seconds: float = 0.0
     sample: str = ""
+
+    def plus(self, later: "Advance") -> "Advance":
+        """This advance and a later one of the table as one."""
+        return replace(
+            later,
+            rows_in=self.rows_in + later.rows_in,
+            kept=self.kept + later.kept,
+            quarantined=self.quarantined + later.quarantined,
+            duplicates=self.duplicates + later.duplicates,
+            written=self.written + later.written,
+            late=self.late + later.late,
+            reasons=Counter(self.reasons) + Counter(later.reasons),
+            unreadable=[*self.unreadable, *later.unreadable],
+            marks={**self.marks, **later.marks},
+            seconds=self.seconds + later.seconds,
+            sample=later.sample or self.sample,
+            watermark=later.watermark or self.watermark,
+        )
 
     @property
     def lost(self) -> int:

@@ -17,6 +17,7 @@ from aquifer.specs import asset_key
 ACCOUNTED = "rows_accounted"
 READABLE = "readable"
 WITHIN_SHARE = "quarantine_share"
+BLOCKING = {ACCOUNTED, WITHIN_SHARE}
 
 
 def bronze_check_specs(name: str, *, skips_unreadable: bool) -> list[AssetCheckSpec]:

@@ -29,15 +29,11 @@ from aquifer.lineage import raw_fields
 from aquifer.quarantine import QuarantinedRow, quarantine_name
 from aquifer.runtime import Runtime
 from aquifer.silver_table import SilverTable
-from aquifer.specs import asset_key, materialization, table_spec
+from aquifer.specs import Lineage, asset_key, materialization, table_spec
 
 
 def bronze_asset(table: BronzeTable) -> AssetsDefinition:
     """The asset of a bronze table."""
-    lineage = {
-        column.name: [(f"source.{table.source}", column.name)]
-        for column in contract_fields(table.contract)
-    }
 
     @multi_asset(
         name=table.name.replace(".", "_"),
@@ -60,7 +56,7 @@ def bronze_asset(table: BronzeTable) -> AssetsDefinition:
         with permanent_errors_fail_at_once(), reading() as source:
             advanced = table.advance(context.resources.lake.lake, source)
         checks = bronze_check_results(advanced, skips_unreadable=table.skips_unreadable)
-        yield materialization(advanced, lineage=lineage, checks=checks)
+        yield materialization(advanced, lineage=bronze_lineage(table), checks=checks)
 
     return advance
 
@@ -69,10 +65,6 @@ def silver_asset(table: SilverTable) -> AssetsDefinition:
     """The asset of a silver table and that of its quarantine, which is skipped while unchanged."""
     refused = quarantine_name(table.name)
     kinds = {"silver", "deltalake", "spark"}
-    lineage = {
-        column: [(table.reads.name, table.reads.column_of(field)) for field in fields]
-        for column, fields in raw_fields(table.query).items()
-    }
 
     @multi_asset(
         name=table.name.replace(".", "_"),
@@ -104,7 +96,9 @@ def silver_asset(table: SilverTable) -> AssetsDefinition:
             advanced = table.advance(Runtime(context.resources.engine.spark_session, lake))
         standing = table.standing(lake)
         checks = check_results(advanced, standing, table.contract)
-        yield materialization(advanced, lineage=lineage, checks=checks, standing=standing)
+        yield materialization(
+            advanced, lineage=silver_lineage(table), checks=checks, standing=standing
+        )
         if advanced.quarantined:
             version = lake.version(refused)
             yield MaterializeResult(
@@ -119,6 +113,22 @@ def silver_asset(table: SilverTable) -> AssetsDefinition:
             )
 
     return advance
+
+
+def bronze_lineage(table: BronzeTable) -> Lineage:
+    """The columns of the source that each column is."""
+    return {
+        column.name: [(f"source.{table.source}", column.name)]
+        for column in contract_fields(table.contract)
+    }
+
+
+def silver_lineage(table: SilverTable) -> Lineage:
+    """The columns of bronze that each column is made from."""
+    return {
+        column: [(table.reads.name, table.reads.column_of(field)) for field in fields]
+        for column, fields in raw_fields(table.query).items()
+    }
 
 
 @contextmanager

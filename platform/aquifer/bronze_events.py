@@ -24,6 +24,9 @@ EVENT_COLUMNS = ("_partition", "_offset", "_published_at", BYTES, SEQUENCE)
 class EventTopic(TopicTable):
     """Events of one topic, as they were produced."""
 
+    # Few enough that who is downstream need not wait for all that is behind.
+    events_per_commit: int = 100_000
+
     def decoded(self, contract: type[Contract]) -> str:
         fields = ", ".join(
             f"`{field.name}` {field.type.unread}" for field in contract_fields(contract)

@@ -71,6 +71,12 @@ class TopicTable(BronzeTable):
                 )
         return reached
 
+    def lag(self, lake: Lake, log: EventReader) -> int:
+        """How many events the log has that the table has not."""
+        ends = log.end_offsets(self.topic)
+        reached = self.reached(lake, ends)
+        return sum(end - reached[partition] for partition, end in ends.items())
+
     def _deleted(self, reached: Mapping[int, int], begins: Mapping[int, int]) -> list[str]:
         return [
             f"{self.mark(partition)}: events {at} to {begins[partition] - 1} were deleted by "

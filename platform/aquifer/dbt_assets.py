@@ -126,7 +126,13 @@ def gold_assets(
                     context=context,
                 ):
                     if isinstance(event, Output):
-                        yield _described(event, gold, runtime, raw)
+                        metadata = gold_metadata(gold, runtime, raw)
+                        yield Output(
+                            event.value,
+                            event.output_name,
+                            metadata={**event.metadata, **metadata},
+                            data_version=DataVersion(str(metadata["version written"].value)),
+                        )
                     elif isinstance(event, AssetCheckResult | AssetObservation):
                         yield event
         if failed:
@@ -136,11 +142,13 @@ def gold_assets(
     return build
 
 
-def _described(
-    output: Output[Any], gold: Gold, runtime: Runtime, built: Mapping[str, Any]
-) -> Output[Any]:
-    name = f"gold.{str(output.metadata['unique_id'].value).rpartition('.')[2]}"
-    version = runtime.lake.version(name)
+def gold_metadata(gold: Gold, runtime: Runtime, built: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be told of a gold table, beside what dbt has to say.
+
+    Args:
+        built: the event of `Gold.build` that tells that it is built.
+    """
+    name = f"gold.{built['data']['node_info']['node_name']}"
     upstreams = {upstream: _columns(runtime, upstream) for upstream in gold.upstreams[name]}
     columns = [field.name for field in contract_fields(gold.contracts[name])]
     derived = query_lineage(built["compiled"], columns, upstreams)
@@ -149,22 +157,15 @@ def _described(
     )
     (rows,) = counted.toArrow().to_pylist()
     sample = runtime.session.sql(f"select * from {name} limit 5").toArrow()
-    metadata = {
-        **output.metadata,
+    return {
         "rows": MetadataValue.int(rows["held"]),
         "rows written": MetadataValue.int(rows["written"]),
         "seconds": MetadataValue.float(round(built["data"]["execution_time"], 3)),
-        "version written": MetadataValue.int(version),
+        "version written": MetadataValue.int(runtime.lake.version(name)),
         "versions read": MetadataValue.json(built["versions_read"]),
         "sample": MetadataValue.md(sample_markdown(sample, gold.contracts[name])),
         "dagster/column_lineage": MetadataValue.column_lineage(column_lineage(derived)),
     }
-    return Output(
-        output.value,
-        output.output_name,
-        metadata=metadata,
-        data_version=DataVersion(str(version)),
-    )
 
 
 def _columns(runtime: Runtime, name: str) -> dict[str, str]:

@@ -223,6 +223,10 @@ class Lake:
         )
         return int(table.version())
 
+    def compact(self, name: str) -> None:
+        """Put small files together; call it under the table's lease."""
+        self.table(name).optimize.compact(target_size=COMPACTED_BYTES)
+
     def record(self, name: str, marks: Mapping[str, int]) -> int:
         """Record progress by a commit without rows; the table's new version."""
         table = self.table(name)
@@ -238,6 +242,10 @@ class Lake:
     @property
     def _options(self) -> dict[str, str]:
         return dict(self.storage_options)
+
+
+COMPACTED_BYTES = 16 * 1024 * 1024
+"""What a file of many commits grows to; larger ones are left to maintenance."""
 
 
 def _commit(marks: Mapping[str, int]) -> CommitProperties:

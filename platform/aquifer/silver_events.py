@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache, reduce
 from operator import or_
 from typing import Any
@@ -57,6 +58,8 @@ class EventTable(SilverTable):
     """A silver table of events: rows are appended, and hardly ever change."""
 
     reads: EventTopic
+    every: timedelta = timedelta(0)
+    """How often a drain advances the table at most."""
 
     @property
     def technical(self) -> pa.Schema:
@@ -192,7 +195,14 @@ class EventTable(SilverTable):
         return pa.table(columns, names=self.schema.names).cast(self.schema)
 
 
-def events(name: str, contract: type[Contract], *, reads: EventTopic, **shaped: str) -> EventTable:
+def events(
+    name: str,
+    contract: type[Contract],
+    *,
+    reads: EventTopic,
+    every: timedelta = timedelta(0),
+    **shaped: str,
+) -> EventTable:
     """Declare a silver table of events, whose fields are cleaned of surrounding blanks.
 
     `shaped` gives SQL for columns that take more than that.
@@ -205,7 +215,7 @@ def events(name: str, contract: type[Contract], *, reads: EventTopic, **shaped: 
     columns = ", ".join(f"{sql} as `{column}`" for column, sql in cleaned.items())
     (key,) = (field.name for field in fields if field.is_key)
     query = f"select *, {columns}, xxhash64({cleaned[key]}) as {ID_HASH} from new"
-    return EventTable(f"silver.{name}", contract, reads, query)
+    return EventTable(f"silver.{name}", contract, reads, query, every)
 
 
 @cache

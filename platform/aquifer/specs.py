@@ -27,6 +27,10 @@ QUALITY_GOAL = 0.998
 """The share of a table's rows that should not be refused."""
 
 
+Lineage = Mapping[str, Iterable[tuple[str, str]]]
+"""For each column, the upstream tables and columns that it is made from."""
+
+
 def asset_key(name: str) -> AssetKey:
     """`silver.orders` as an asset key."""
     return AssetKey(name.split("."))
@@ -68,7 +72,7 @@ def table_spec(
 def materialization(
     advance: Advance,
     *,
-    lineage: Mapping[str, Iterable[tuple[str, str]]],
+    lineage: Lineage,
     checks: Iterable[AssetCheckResult] = (),
     standing: Standing | None = None,
 ) -> MaterializeResult[Any]:
@@ -109,7 +113,7 @@ def materialization(
     )
 
 
-def column_lineage(lineage: Mapping[str, Iterable[tuple[str, str]]]) -> TableColumnLineage:
+def column_lineage(lineage: Lineage) -> TableColumnLineage:
     """Column lineage in Dagster's terms, from upstream table and column names."""
     return TableColumnLineage(
         {

@@ -14,6 +14,7 @@
     where d._interval_seq > {{ since('gold.' ~ dimension.identifier) }}
     {%- endfor %}
 {%- endset %}
+{%- set span = span_of(touched_events) %}
 
 with touched_lines as (
     select *
@@ -48,9 +49,9 @@ store_lines as (
     left anti join (
         select voids
         from {{ source('silver', 'pos_events') }}
-        where type = 'void' and {{ within_span('voids', touched_events) }}
+        where type = 'void' and {{ within('voids', span) }}
     ) as v on l.event_id = v.voids
-    where {{ within_span('l.event_id', touched_events) }}
+    where {{ within('l.event_id', span) }}
 ),
 
 sales as (
@@ -117,7 +118,7 @@ sales as (
     from {{ this }} as f
     left semi join touched_events as t on f.invoice_no = t.event_id
     left anti join store_lines as l on f.sale_line_id = l.sale_line_id
-    where f.channel = 'store' and {{ within_span('f.invoice_no', touched_events) }}
+    where f.channel = 'store' and {{ within('f.invoice_no', span) }}
     {%- endif %}
 )
 

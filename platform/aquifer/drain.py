@@ -1,0 +1,194 @@
+"""The drain: events of a log on their way through bronze, silver and gold, until none is left.
+
+Belongs here: which table is advanced when. Does not: how (each table's own `advance`, which its
+asset runs, too), how the loops run (`loops`), what Dagster is told of it (`drain_report`).
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+from aquifer.advance import Advance
+from aquifer.dbt_project import failure, is_test
+from aquifer.eventlog import EventReader
+from aquifer.gold import Gold
+from aquifer.lake import Lake
+from aquifer.loops import Loop
+from aquifer.runtime import Runtime
+from aquifer.silver_events import EventTable
+from aquifer.silver_table import SilverTable
+
+BRONZE_PACE = 0.25
+"""Seconds from one commit of bronze to the next; each is a file, and a version of its table."""
+
+GOLD_PACE = 0.5
+MARTS_SECONDS = 30.0
+"""How long marts and the tests that look at more than new rows are behind at most."""
+
+COMMITS_PER_COMPACTION = 100
+
+
+class GoldFailed(Exception):
+    """A model could not be built."""
+
+
+@dataclass
+class Tally:
+    """What advances came to since it was last asked; several threads may add and ask."""
+
+    _advances: dict[str, Advance] = field(default_factory=dict)
+    _built: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def add(self, advance: Advance) -> None:
+        """Add an advance of a bronze or silver table."""
+        with self._lock:
+            before = self._advances.get(advance.table)
+            self._advances[advance.table] = before.plus(advance) if before else advance
+
+    def note(self, event: dict[str, Any]) -> None:
+        """Keep dbt's event of a finished model or test, instead of the one before."""
+        with self._lock:
+            self._built[event["data"]["node_info"]["unique_id"]] = event
+
+    def take(self) -> tuple[list[Advance], list[dict[str, Any]]]:
+        """The sum of the advances of each table, and the latest event of each node of dbt."""
+        with self._lock:
+            taken = list(self._advances.values()), list(self._built.values())
+            self._advances, self._built = {}, {}
+            return taken
+
+
+@dataclass
+class Drain:
+    """The way of events from a log to gold.
+
+    Args:
+        remote: URL of the engine session of `runtime`, which dbt shares.
+        log: what the bronze tables read.
+        tables: silver tables of events; upstream of them is bronze.
+        gold: of it the tables that hang on these.
+    """
+
+    runtime: Runtime
+    remote: str
+    log: EventReader
+    tables: Sequence[EventTable]
+    gold: Gold
+    tally: Tally = field(default_factory=Tally)
+    _ends: dict[str, Mapping[int, int]] = field(default_factory=dict)
+    _commits: dict[str, int] = field(default_factory=dict)
+    _due: dict[str, float] = field(default_factory=dict)
+    _marts_due: float = field(default_factory=lambda: time.monotonic() + MARTS_SECONDS)
+    _marts_behind: bool = True
+    """A drain that was killed may have left them behind."""
+
+    def loops(self) -> list[Loop]:
+        """The loops, each taking what the one before it has committed."""
+        return [
+            Loop("bronze", self._bronze, BRONZE_PACE),
+            Loop("silver", self._silver),
+            Loop("gold", self._gold, GOLD_PACE),
+        ]
+
+    def lag(self) -> dict[str, int]:
+        """How many events each bronze table has yet to take in."""
+        return {table.reads.name: table.reads.lag(self._lake, self.log) for table in self.tables}
+
+    @property
+    def _lake(self) -> Lake:
+        return self.runtime.lake
+
+    def prepare(self, silver: Sequence[SilverTable]) -> None:
+        """Make what gold's tables join with exist, if only empty: it may come later than events.
+
+        Args:
+            silver: every silver table.
+        """
+        names = {name for table in self._appended for name in self.gold.upstreams[table]}
+        missing = [name for name in sorted(names) if not self._lake.exists(name)]
+        if built := [name for name in missing if name in self.gold.contracts]:
+            for table in silver:
+                table.ensure(self._lake)
+            self._build(built)
+
+    def _bronze(self, last: bool) -> bool:
+        found = False
+        for table in self.tables:
+            ends = self.log.end_offsets(table.reads.topic)
+            if ends != self._ends.get(table.name):
+                advance = table.reads.advance(self._lake, self.log)
+                self._ends[table.name] = ends
+                self.tally.add(advance)
+                found |= self._compacted(table.reads.name, advance)
+        return found
+
+    def _silver(self, last: bool) -> bool:
+        found = False
+        for table in self.tables:
+            due = last or time.monotonic() >= self._due.get(table.name, 0.0)
+            if due and self._behind(table.name, table.reads.name):
+                self._due[table.name] = time.monotonic() + table.every.total_seconds()
+                advance = table.advance(self.runtime)
+                self.tally.add(advance)
+                found |= self._compacted(table.name, advance)
+        return found
+
+    def _gold(self, last: bool) -> bool:
+        behind = [
+            name
+            for name in self._appended
+            if any(self._behind(name, table.name) for table in self.tables)
+        ]
+        if behind:
+            self._build(behind, quick=True)
+            self._marts_behind = True
+        if not self._marts_behind or not (last or time.monotonic() >= self._marts_due):
+            return bool(behind)
+        self._build([*self._appended, *self._following])
+        for name in self._appended:
+            with self._lake.lease([name]):
+                self._lake.compact(name)
+        self._marts_due, self._marts_behind = time.monotonic() + MARTS_SECONDS, False
+        return True
+
+    @cached_property
+    def _appended(self) -> list[str]:
+        """The gold tables to which events are appended; they follow at once."""
+        return [name for name in self._hanging if self.gold.model(name)["config"].get("appends")]
+
+    @cached_property
+    def _following(self) -> list[str]:
+        """The other gold tables that hang on events; they follow now and then."""
+        return [name for name in self._hanging if name not in self._appended]
+
+    @cached_property
+    def _hanging(self) -> list[str]:
+        events = {table.name for table in self.tables}
+        return [name for name in sorted(self.gold.contracts) if self.gold.upstreams[name] & events]
+
+    def _behind(self, name: str, upstream: str) -> bool:
+        return self._lake.seq(upstream) > self._lake.progress(name, upstream)
+
+    def _build(self, names: Sequence[str], *, quick: bool = False) -> None:
+        failed = []
+        for event in self.gold.build(self.runtime, self.remote, names, quick=quick):
+            if event["info"]["name"] in ("LogModelResult", "LogTestResult"):
+                self.tally.note(event)
+            if (reason := failure(event)) and not is_test(event):
+                failed.append(reason)
+        if failed:
+            raise GoldFailed("; ".join(failed))
+
+    def _compacted(self, name: str, advance: Advance) -> bool:
+        """Put the small files of a table together once there are many; whether it had news."""
+        if not advance.rows_in:
+            return False
+        self._commits[name] = self._commits.get(name, 0) + 1
+        if self._commits[name] % COMMITS_PER_COMPACTION == 0:
+            with self._lake.lease([name]):
+                self._lake.compact(name)
+        return True
