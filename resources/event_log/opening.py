@@ -8,6 +8,8 @@ from pathlib import Path
 from aquifer.errors import SettingError
 from aquifer.eventlog import RETENTION, EventLog
 from resources.event_log.embedded import EmbeddedEventLog
+from resources.event_log.kafka import KafkaEventLog
+from resources.event_log.kafka_client import SCHEME, KafkaClient
 
 EMBEDDED = "sqlite://"
 
@@ -19,7 +21,7 @@ def opened(url: str, folder: Path) -> Iterator[EventLog]:
     """The event log of a URL for one thread, and its connections closed afterwards.
 
     Args:
-        url: `sqlite://`, the embedded one.
+        url: `sqlite://`, the embedded one, or `kafka://host:port[,host:port]`.
         folder: where the embedded one keeps its events.
     """
     with closing(_of(url, folder)) as log:
@@ -35,4 +37,6 @@ def create_topics(log: EventLog, retention: timedelta = RETENTION) -> None:
 def _of(url: str, folder: Path) -> EventLog:
     if url == EMBEDDED:
         return EmbeddedEventLog(folder)
+    if url.startswith(SCHEME):
+        return KafkaEventLog(KafkaClient(url))
     raise SettingError(f"AQUIFER_EVENT_LOG is '{url}'; write {EMBEDDED} or kafka://host:port")

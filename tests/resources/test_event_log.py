@@ -1,12 +1,15 @@
 """The embedded event log: what every log does, and what only this one can promise."""
 
 import os
+import time
+from collections import Counter
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from log_suite import EventLogSuite, Place, batch, numbered
+from log_suite import DEADLINE_SECONDS, EventLogSuite, Place, batch, numbered
+from logs import events
 
 from aquifer.errors import SettingError
 from resources.event_log.embedded import EmbeddedEventLog
@@ -16,6 +19,14 @@ class TestEmbeddedEventLog(EventLogSuite):
     @pytest.fixture
     def place(self, tmp_path) -> Place:
         return Place("sqlite://", tmp_path / "events")
+
+    def test_a_read_takes_from_all_partitions_alike(self, log, topic):
+        for part in range(20):
+            log.produce(topic, numbered(100, f"part {part}"))
+        whole, some = Counter(), Counter()
+        whole.update(event.partition for event in events(log, topic))
+        some.update(event.partition for event in events(log, topic, limit=500))
+        assert {n: 4 * count for n, count in some.items()} == whole
 
     def check_unacknowledged(self, events: int, size: int) -> None:
         assert events in (0, size)
@@ -40,6 +51,20 @@ def test_what_is_forgotten_makes_room(log, tmp_path):
     for value in noise:
         log.produce("t", batch(("key", value)))
     assert stored(tmp_path / "events") < largest / 2
+
+
+def test_a_partition_that_is_forgotten_whole_hides_no_other(log):
+    log.create_topic("t", retention=timedelta(seconds=0.3))
+    log.produce("t", batch(("foobar", "old")))
+    (old,) = [n for n, end in log.end_offsets("t").items() if end]
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not log.begin_offsets("t")[old]:
+        assert time.monotonic() < deadline
+        log.produce("t", batch(("21", "new")))
+    (new,) = [n for n, end in log.end_offsets("t").items() if end and n != old]
+    end = log.end_offsets("t")[new]
+    (found,) = events(log, "t", {old: 0, new: end - 1}, limit=1)
+    assert (found.partition, found.offset) == (new, end - 1)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../up", "sp ace", "é"])
