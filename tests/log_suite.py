@@ -21,6 +21,7 @@ from conftest import PROJECT
 from logs import Event, events
 
 from aquifer.eventlog import EVENTS, PARTITIONS, PRODUCED, EventLog, UnknownTopic, lag
+from aquifer.topics import overview
 from resources.event_log.opening import opened
 
 DEADLINE_SECONDS = 60
@@ -206,6 +207,14 @@ class EventLogSuite:
         assert log.committed("g", topic) == {n: end // 2 for n, end in ends.items()} | {0: ends[0]}
         assert lag(log, "g", topic) == half - (ends[0] - ends[0] // 2)
         assert (lag(log, "h", topic), log.groups(topic)) == (0, ["g", "h"])
+        (shown,) = [row for row in overview(log).to_pylist() if row["topic"] == topic]
+        assert shown == {
+            "topic": topic,
+            "partitions": PARTITIONS,
+            "events": 100,
+            "end offsets": " ".join(str(ends[n]) for n in range(PARTITIONS)),
+            "lag": f"g: {half - (ends[0] - ends[0] // 2)}, h: 0",
+        }
 
     def test_retention_forgets_the_oldest_events_and_reading_goes_on(self, place, topic):
         with place.open() as log:

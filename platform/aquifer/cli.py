@@ -151,6 +151,17 @@ def query(
 
 
 @app.command()
+def topics() -> None:
+    """Print the topics of the event log: what each holds, and the lag of each consumer group."""
+    from aquifer import printing
+    from aquifer.disk import disk_trouble
+    from aquifer.topics import overview
+
+    with disk_trouble(), _plugin("environment").resources()["events"].reading() as log:
+        printing.print_table(overview(log))
+
+
+@app.command()
 def replay(
     table: Annotated[str, typer.Argument(help="A silver table, such as silver.invoice_lines.")],
     repairs: Annotated[

@@ -1,6 +1,7 @@
 """The embedded event log: what every log does, and what only this one can promise."""
 
 import os
+import re
 import time
 from collections import Counter
 from contextlib import closing
@@ -8,11 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from conftest import start
 from log_suite import DEADLINE_SECONDS, EventLogSuite, Place, batch, numbered
 from logs import events
 
 from aquifer.errors import SettingError
+from resources.environment import resources
 from resources.event_log.embedded import EmbeddedEventLog
+from resources.event_log.opening import TOPICS
 
 
 class TestEmbeddedEventLog(EventLogSuite):
@@ -65,6 +69,27 @@ def test_a_partition_that_is_forgotten_whole_hides_no_other(log):
     end = log.end_offsets("t")[new]
     (found,) = events(log, "t", {old: 0, new: end - 1}, limit=1)
     assert (found.partition, found.offset) == (new, end - 1)
+
+
+def test_the_command_lists_the_topics_that_the_platform_needs(tmp_path):
+    listing = start("topics", home=tmp_path, PYTHONUTF8="1")
+    printed, said = listing.communicate(timeout=DEADLINE_SECONDS)
+    assert (listing.returncode, said) == (0, "")
+    for topic in TOPICS:
+        assert re.search(rf"{re.escape(topic)} +│ 10 +│ 0 +│ {'0 ' * 10}", printed)
+    with closing(EmbeddedEventLog(tmp_path / "events")) as log:
+        assert set(log.topics()) == set(TOPICS)
+
+
+@pytest.mark.parametrize("days", ["", "3"])
+def test_retention_is_a_setting(tmp_path, days):
+    settings = {"AQUIFER_HOME": str(tmp_path), "AQUIFER_RETENTION_DAYS": days}
+    assert resources(settings)["events"].retention_days == int(days or 7)
+
+
+def test_a_retention_that_is_no_number_is_one_line():
+    with pytest.raises(SettingError, match="AQUIFER_RETENTION_DAYS is 'soon'; write a number"):
+        resources({"AQUIFER_RETENTION_DAYS": "soon"})
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../up", "sp ace", "é"])
