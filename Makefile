@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data/online-retail
 export PYTHONUTF8 := 1
 
-.PHONY: demo up test test-demo lint fix lock benchmarks clean
+.PHONY: demo up test test-demo test-cluster lint fix lock benchmarks clean
 
 demo: $(VENV)/.installed
 	"$(BIN)/aquifer" demo --data "$(DATA)"
@@ -20,6 +20,10 @@ test: $(VENV)/.tested lint
 # `make demo` in a clean clone of what is committed: installs all packages a second time.
 test-demo: $(VENV)/.tested
 	"$(BIN)/python" -m pytest tests/test_clean_clone.py
+
+# On real servers, which it fetches, starts and stops; needs Java.
+test-cluster: $(VENV)/.tested
+	"$(BIN)/python" -m pytest tests/cluster
 
 lint: $(VENV)/.tested
 	"$(BIN)/ruff" check .

@@ -6,7 +6,9 @@ Belongs here: what every client of a broker needs. Does not: what is asked of it
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -42,9 +44,15 @@ AWAY = {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
     KafkaError._SSL,
+    # No leader is known of a partition.
+    KafkaError._NOENT,
     KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.BROKER_NOT_AVAILABLE,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -144,6 +152,9 @@ class KafkaClient:
         if time.monotonic() > deadline:
             raise self.does_not_answer(error)
         time.sleep(0.2)
+        # Other brokers may lead the partitions now; the client does not look by itself.
+        with suppress(KafkaException):
+            self.admin.list_topics(timeout=1)
 
     def does_not_answer(self, error: KafkaError | None = None) -> KafkaFailure:
         """What to say of a cluster that has been waited for long enough."""
@@ -160,6 +171,9 @@ class KafkaClient:
 def security(settings: Mapping[str, str]) -> dict[str, str]:
     """The part of a client's configuration that is about encryption and who it is."""
     given = {name: settings[key] for key, name in SETTINGS.items() if settings.get(key)}
+    for key, name in SETTINGS.items():
+        if name.endswith(".location") and name in given and not Path(given[name]).is_file():
+            raise SettingError(f"{key} names {given[name]}, which is no file; name a PEM file")
     if "sasl.username" in given:
         return {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", **given}
     if given:
