@@ -1,19 +1,15 @@
 """The lake by URL, reached through dagster-deltalake's storage settings."""
 
-import hashlib
-import os
 import re
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from dagster import ConfigurableResource
 from dagster_deltalake.config import AzureConfig, GcsConfig, LocalConfig, S3Config
 from pydantic import Field
 
-from aquifer.errors import SettingError
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
+from aquifer.links import linked
 
 
 class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -39,15 +35,4 @@ def _plain(root: str) -> str:
     """
     if "://" in root or re.fullmatch(r"[A-Za-z0-9_./-]+", root):
         return root
-    digest = hashlib.sha256(root.encode()).hexdigest()[:16]
-    link = Path(tempfile.gettempdir()) / f"aquifer-{os.getuid()}-{digest}"
-    try:
-        Path(root).mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            with suppress(FileExistsError):
-                link.symlink_to(root, target_is_directory=True)
-    except OSError as error:
-        raise SettingError(f"cannot use the lake {root}: {error.strerror}") from error
-    if link.readlink() != Path(root):
-        raise SettingError(f"{link} leads elsewhere than to the lake {root}; remove it")
-    return str(link)
+    return linked(root)

@@ -1,8 +1,7 @@
 """The `aquifer` command.
 
 Belongs here: arguments and exit codes (0 fine, 1 the platform says no, 2 wrong arguments). Does
-not: the work itself, and how results are printed (`printing`). The domain is found by the project's
-entry points, so that the mechanism imports nothing of it.
+not: the work itself, how results are printed (`printing`), and where the domain is (`plugins`).
 """
 
 import os
@@ -14,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aquifer.errors import AquiferError, SettingError
+from aquifer.plugins import plugin
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -58,12 +57,12 @@ def demo(
 
     started = time.monotonic()
     LandingFolder(data).check()
-    environment = _plugin("environment")
+    environment = plugin("environment")
     environment.resources()["lake"].lake.check()
     with _instance() as instance:
         delivered = deliver(data, environment.landing_folder())
         print(f"{delivered} files delivered to {environment.landing_folder()}")
-        definitions, snapshots = _plugin("definitions"), _plugin("snapshots")
+        definitions, snapshots = plugin("definitions"), plugin("snapshots")
         outcome = foreground.Outcome()
         foreground.run_job(definitions.resolve_job_def("main"), instance, outcome, {})
         lake = definitions.resources["lake"].lake
@@ -85,7 +84,7 @@ def up(
     from aquifer import server
     from aquifer.disk import disk_trouble
 
-    _plugin("environment").resources()["lake"].lake.check()
+    plugin("environment").resources()["lake"].lake.check()
     home = _dagster_home()
     with disk_trouble(), server.only_server(home):
         server.close_runs_of_the_dead(home)
@@ -96,7 +95,7 @@ def up(
         )
         simulator = [sys.executable, "-m", "aquifer.cli", "simulate", "--rate", str(rate)]
         beside = [simulator] if simulate else []
-        asked = server.serve(free, PROJECT / "workspace.yaml", beside)
+        asked = server.serve(free, PROJECT, Path(os.environ["DAGSTER_HOME"]), beside)
     raise typer.Exit(0 if asked else 1)
 
 
@@ -120,7 +119,7 @@ def simulate(
     begin = _instant(start) if start else None
     # Before the rest is loaded, as Ctrl-C may come meanwhile.
     asked = signals.caught()
-    wired = _plugin("environment").resources()
+    wired = plugin("environment").resources()
     simulation = wired["simulation"]
     with disk_trouble(), wired["events"].reading() as log:
         stream = simulation.live(begin, rate, seed=seed, topics=topic or ())
@@ -141,7 +140,7 @@ def query(
     from aquifer import printing
     from aquifer.query import Queries
 
-    result = Queries(_plugin("environment").resources()["lake"].lake).run(sql)
+    result = Queries(plugin("environment").resources()["lake"].lake).run(sql)
     if format is Format.json:
         printing.print_json(result)
     elif format is Format.csv:
@@ -157,7 +156,7 @@ def topics() -> None:
     from aquifer.disk import disk_trouble
     from aquifer.topics import overview
 
-    with disk_trouble(), _plugin("environment").resources()["events"].reading() as log:
+    with disk_trouble(), plugin("environment").resources()["events"].reading() as log:
         printing.print_table(overview(log))
 
 
@@ -180,7 +179,7 @@ def replay(
     outcome = foreground.Outcome()
     with _instance() as instance:
         foreground.run_job(
-            _plugin("definitions").resolve_job_def("replay_quarantine"),
+            plugin("definitions").resolve_job_def("replay_quarantine"),
             instance,
             outcome,
             {},
@@ -201,7 +200,7 @@ def dbt_properties(
     """Write dbt's sources and properties from the contracts."""
     from aquifer.dbt_properties import properties
 
-    tables = _plugin("tables")
+    tables = plugin("tables")
     path = PROJECT / "dbt_project" / "models" / "properties.yml"
     wanted = properties({t.name: t.contract for t in tables.silver}, tables.gold.contracts)
     current = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -242,7 +241,7 @@ def _dagster_home() -> Path:
     from aquifer.dagster_event_log import BATCH_SIZE
     from aquifer.foreground import dagster_home
 
-    home: Path = _plugin("environment").home()
+    home: Path = plugin("environment").home()
     os.environ["DAGSTER_HOME"] = str(dagster_home(home, PROJECT / "dagster.yaml"))
     os.environ.update(BATCH_SIZE)
     return home
@@ -257,11 +256,6 @@ def _instant(text: str) -> datetime:
             f"'{text}' is no instant; write one like 2011-03-01T08:26:00Z"
         ) from error
     return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def _plugin(name: str) -> Any:
-    (found,) = entry_points(group="aquifer", name=name)
-    return found.load()
 
 
 def _free(port: int) -> int:

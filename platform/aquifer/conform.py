@@ -29,8 +29,6 @@ BEGIN, END = "1900-01-01", "9999-12-31"
 RECORD = ("_raw", "_origin")
 """The row as it came, of which only the quarantine has need."""
 
-# Written once, where the module is imported: what writes them has threads, and does not answer in a
-# process that was forked from the one that imported it.
 _INTEGER = portable(r"^[+-]?[0-9]{1,18}([.]0*)?$", whole=True)
 _MONEY = portable(r"^[+-]?[0-9]{1,14}([.][0-9]{0,4}0*)?$", whole=True)
 _REAL = portable(r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$", whole=True)

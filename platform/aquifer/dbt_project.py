@@ -46,6 +46,10 @@ class DbtProject:
         manifest: Mapping[str, Any] = json.loads(self._current.read_text(encoding="utf-8"))
         return manifest
 
+    def load(self) -> None:
+        """Read what is parsed, or parse it, so that processes forked afterwards need not."""
+        self._parsed()
+
     def run(
         self, arguments: Sequence[str], variables: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:

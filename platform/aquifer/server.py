@@ -13,18 +13,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, RunsFilter
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from aquifer import signals
+from aquifer import signals, warm_client
 from aquifer.errors import SettingError
-from aquifer.foreground import DEMO, close_dead_runs
+from aquifer.foreground import DEMO, UNFINISHED, close_dead_runs
 from aquifer.lease import FileLeases, LeaseTaken
+from aquifer.run_process import RunProcess
 
 PATIENCE_SECONDS = 20.0
 """How long Dagster, and then what is left of it, may take to end before it is killed."""
 
 POLL_SECONDS = 0.1
+
+LOOK_SECONDS = 5.0
+"""How often to look whether there is a warm server."""
 
 PROCESSES = Path("/proc")
 
@@ -50,21 +54,33 @@ def close_runs_of_the_dead(home: Path) -> None:
     """Close the runs of killed servers, and of killed demos unless one is at work."""
     with DagsterInstance.get() as instance:
         close_dead_runs(instance, GRPC_INFO_TAG)
+        close_dead_warm_runs(instance)
         with suppress(LeaseTaken), FileLeases(home / "leases").hold([DEMO], wait=False):
             close_dead_runs(instance)
 
 
-def serve(port: int, workspace: Path, beside: Sequence[Sequence[str]] = ()) -> bool:
+def close_dead_warm_runs(instance: DagsterInstance) -> None:
+    """Mark unfinished runs as failed whose process was forked warm and is dead."""
+    for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
+        process = RunProcess(Path(instance.storage_directory()) / run.run_id)
+        if process.warm and not process.pid:
+            instance.report_run_failed(run, "Its process ended before the run did.")
+
+
+def serve(
+    port: int, project: Path, dagster_home: Path, beside: Sequence[Sequence[str]] = ()
+) -> bool:
     """Serve on 127.0.0.1 until a signal; whether it ended because of one.
 
     Args:
+        project: the project's folder, with its `workspace.yaml`.
         beside: commands that run meanwhile, and end with it.
     """
     # Before the start, too: a child inherits an ignored SIGINT (that of a script's background
     # job), and Dagster would then ignore SIGTERM as well. A caught one it does not inherit.
     asked = signals.caught()
     command = [str(Path(sys.executable).parent / "dagster"), "dev", "-h", "127.0.0.1"]
-    command += ["-p", str(port), "-w", str(workspace)]
+    command += ["-p", str(port), "-w", str(project / "workspace.yaml")]
     # A group of its own: a terminal's Ctrl-C would reach all its processes at once, which Dagster
     # ends in order.
     server = subprocess.Popen(
@@ -81,7 +97,9 @@ def serve(port: int, workspace: Path, beside: Sequence[Sequence[str]] = ()) -> b
             subprocess.Popen(other, stdin=subprocess.DEVNULL, process_group=server.pid)
             for other in beside
         ]
+        keep_warm = _warm_servers(port, project, dagster_home, server.pid)
         while server.poll() is None and not asked:
+            next(keep_warm)
             time.sleep(POLL_SECONDS)
         for process in (server, *others):
             process.terminate()
@@ -90,6 +108,17 @@ def serve(port: int, workspace: Path, beside: Sequence[Sequence[str]] = ()) -> b
                 process.wait(PATIENCE_SECONDS)
     _kill_what_stays(server.pid)
     return bool(asked)
+
+
+def _warm_servers(port: int, project: Path, dagster_home: Path, group: int) -> Iterator[None]:
+    """Start the warm server, and again when that and its successors have died."""
+    command = [sys.executable, "-m", "aquifer.warm_server", str(dagster_home), str(project)]
+    command += ["--after", str(port)]
+    while True:
+        started = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=group)
+        while started.poll() is None or warm_client.listens(dagster_home):
+            for _ in range(int(LOOK_SECONDS / POLL_SECONDS)):
+                yield
 
 
 def _kill_what_stays(group: int) -> None:
