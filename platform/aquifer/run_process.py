@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-POLL_SECONDS = 0.1
+AGAIN_SECONDS = 0.5
 
 TAIL_BYTES = 2000
 
@@ -77,14 +77,23 @@ class RunProcess:
             return None if locked else int(self._written() or 0) or None
 
     def interrupt(self) -> bool:
-        """Ask the process to end, as Dagster does; False when there is none."""
-        return self._send(signal.SIGINT)
+        """Ask the process to end; False when there is none.
+
+        Not by SIGINT: that the engine takes too, and ends while the run still asks it.
+        """
+        return self._send(signal.SIGTERM)
 
     def end(self, patience_seconds: float) -> None:
-        """Wait for the end of the process, and kill it if that does not come."""
+        """Ask the process to end until it does, and kill it if that takes too long.
+
+        Again and again: Dagster takes the first interrupt of a step for a fault that may pass, and
+        tries the step again if it has a retry policy.
+        """
         deadline = time.monotonic() + patience_seconds
-        while self.pid and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        while time.monotonic() < deadline:
+            if not self.interrupt():
+                return
+            time.sleep(AGAIN_SECONDS)
         self._send(signal.SIGKILL)
 
     def last_words(self) -> str:

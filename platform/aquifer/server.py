@@ -115,7 +115,13 @@ def _warm_servers(port: int, project: Path, dagster_home: Path, group: int) -> I
     command = [sys.executable, "-m", "aquifer.warm_server", str(dagster_home), str(project)]
     command += ["--after", str(port)]
     while True:
-        started = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=group)
+        started = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            process_group=group,
+            # That killed runs have left semaphores, which it removes, is no news.
+            env={**os.environ, "PYTHONWARNINGS": "ignore:resource_tracker"},
+        )
         while started.poll() is None or warm_client.listens(dagster_home):
             for _ in range(int(LOOK_SECONDS / POLL_SECONDS)):
                 yield

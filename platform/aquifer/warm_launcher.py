@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from dagster import DagsterInstance, DagsterRun, Field
+from dagster import DagsterInstance, DagsterRun
 from dagster._core.launcher import (
     CheckRunHealthResult,
     DefaultRunLauncher,
@@ -22,18 +22,14 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_
 from aquifer.run_process import RunProcess
 from aquifer.warm_client import WarmServerUnavailable, ask, settings
 
+KILL_AFTER_SECONDS = 20.0
+"""How long a terminated run may take to end before it is killed."""
+
 
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
-    """Launches runs through the warm server, and by Dagster's default launcher without it.
+    """Launches runs through the warm server, and by Dagster's default launcher without it."""
 
-    Args:
-        kill_after_seconds: how long a terminated run may take to end before it is killed.
-    """
-
-    def __init__(
-        self, kill_after_seconds: int, inst_data: ConfigurableClassData | None = None
-    ) -> None:
-        self._kill_after_seconds = kill_after_seconds
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
         self._cold = DefaultRunLauncher()
         super().__init__()  # type: ignore[no-untyped-call]
@@ -46,14 +42,14 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         """The configuration in `dagster.yaml`."""
-        return {"kill_after_seconds": Field(int, default_value=20)}
+        return {}
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
         """The launcher that `dagster.yaml` describes."""
-        return cls(config_value["kill_after_seconds"], inst_data)
+        return cls(inst_data)
 
     def register_instance(self, instance: DagsterInstance) -> None:
         """Launch for an instance."""
@@ -83,8 +79,9 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         if run is None or run.is_finished:
             return False
         self._instance.report_run_canceling(run)
-        threading.Thread(target=process.end, args=[self._kill_after_seconds], daemon=True).start()
-        return process.interrupt()
+        alive = process.pid is not None
+        threading.Thread(target=process.end, args=[KILL_AFTER_SECONDS], daemon=True).start()
+        return alive
 
     @property
     def supports_check_run_worker_health(self) -> bool:

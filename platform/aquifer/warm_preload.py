@@ -34,10 +34,10 @@ LIBRARIES = (
 )
 """What runs import when they first need it."""
 
-for library in LIBRARIES:
-    import_module(library)
 plugin("definitions").get_repository_def()
 plugin("tables").gold.project.load()
+for library in LIBRARIES:
+    import_module(library)
 
 if threading.active_count() > 1:
     raise RuntimeError(f"these threads would not survive the fork: {threading.enumerate()}")

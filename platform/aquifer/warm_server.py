@@ -53,12 +53,13 @@ class WarmServer:
         self._loaded = state(sources)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["aquifer.warm_preload"])
+        self._loadable = False
         self._runs: dict[int, tuple[Any, dict[str, Any]]] = {}
         """The process and the request of each run, by the handle that tells of its end."""
 
     def serve(self) -> None:
         """Serve; returns when a successor does and the last run has ended."""
-        self._fork(warm_run.load)
+        self._loadable = self._fork(warm_run.load) is not None
         accepting = True
         while accepting or self._runs:
             awaited: list[Any] = [*([self._listener] if accepting else []), *self._runs]
@@ -96,8 +97,8 @@ class WarmServer:
         if others := differing(request["settings"], sys.executable):
             return {"refused": f"it was started with another {', '.join(others)}"}
         arguments = (request["instance"], request["run_id"], RunProcess(Path(request["folder"])))
-        process = self._fork(warm_run.execute, *arguments)
-        if process is None:
+        process = self._loadable and self._fork(warm_run.execute, *arguments)
+        if not process:
             return {"refused": "its code cannot be loaded, see the output of `aquifer up`"}
         self._runs[process.sentinel] = (process, request)
         return {}
