@@ -12,10 +12,11 @@ from typing import Any, Self
 
 from dagster import EventLogEntry, StringSource
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, delete, func, select
 
 BATCH_SIZE = {"DAGSTER_EVENT_BATCH_SIZE": "1000"}
 """The environment variable by which Dagster hands over events in batches of so many."""
@@ -80,6 +81,26 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             transactions.callback(self._batch.__dict__.clear)
             self._batch.transactions, self._batch.connections = transactions, {}
             super().store_event_batch(events)
+
+    def delete_events(self, run_id: str) -> None:
+        """Delete the events of a run, and of its checks all but the latest of each, with its file.
+
+        Dagster leaves the file, and what the checks of all runs said.
+        """
+        super().delete_events(run_id)
+        checks = AssetCheckExecutionsTable
+        latest = select(func.max(checks.c.id)).group_by(checks.c.asset_key, checks.c.check_name)
+        with self.index_connection() as connection:
+            connection.execute(
+                delete(checks).where(checks.c.run_id == run_id, checks.c.id.not_in(latest))
+            )
+        with self._engines_lock:
+            engine = self._engines.pop(run_id, None)
+        if engine is not None:
+            engine.dispose()
+        self._initialized_dbs.discard(run_id)
+        for ending in ("", "-wal", "-shm", "-journal"):
+            Path(self.path_for_shard(run_id) + ending).unlink(missing_ok=True)
 
     def dispose(self) -> None:
         """Close the connections."""

@@ -1,7 +1,8 @@
 """Maintenance: what keeps the lake small and quick, and forgets what has had its time.
 
-Belongs here: compaction, sorting, retention, VACUUM. Does not: anything that changes what a query
-of the present answers, but for bronze rows past their retention.
+Belongs here: compaction, sorting, retention, VACUUM. Does not: which runs are forgotten
+(`history`), and anything that changes what a query of the present answers, but for bronze rows past
+their retention.
 """
 
 import os
@@ -15,6 +16,7 @@ from upath import UPath
 
 from aquifer.automation import RETRIES
 from aquifer.errors import SettingError
+from aquifer.history import forget_runs
 from aquifer.lake import RETENTION, SEQUENCE, Lake
 from aquifer.runtime import SCRATCH, remove_tree
 
@@ -24,10 +26,10 @@ INSTANT = 'Timestamp(Microsecond, Some("UTC"))'
 """The columns' type; delta-rs compares no other with them, `timestamp '...'` neither."""
 
 
-def _bronze_days() -> int:
-    days = os.environ.get("AQUIFER_BRONZE_DAYS") or "90"
+def _days(setting: str, default: int) -> int:
+    days = os.environ.get(setting) or str(default)
     if not days.isdecimal():
-        raise SettingError(f"AQUIFER_BRONZE_DAYS is '{days}'; write a number of days")
+        raise SettingError(f"{setting} is '{days}'; write a number of days")
     return int(days)
 
 
@@ -38,8 +40,17 @@ class MaintenanceConfig(Config):
         default=False, description="Sort the files by the columns that queries filter on."
     )
     bronze_days: int = Field(
-        default_factory=_bronze_days,
+        default_factory=lambda: _days("AQUIFER_BRONZE_DAYS", 90),
         description="How long bronze rows are kept, counted from their ingestion.",
+    )
+
+
+class HistoryConfig(Config):
+    """How long Dagster's history is kept."""
+
+    run_days: int = Field(
+        default_factory=lambda: _days("AQUIFER_RUN_DAYS", 30),
+        description="How long runs are kept, and what the automation has found at each tick.",
     )
 
 
@@ -110,8 +121,17 @@ def maintenance_job(
             {"tables": MetadataValue.json(done), "scratch removed": remove_stale_scratch(lake)}
         )
 
-    @job(description="Compaction, sorting, retention and VACUUM of every table.")
+    @op
+    def forget_history(context: OpExecutionContext, config: HistoryConfig) -> None:
+        before = datetime.now(UTC) - timedelta(days=config.run_days)
+        instance = context.instance
+        if instance.schedule_storage is not None:
+            instance.schedule_storage.purge_asset_evaluations(before.timestamp())
+        context.add_output_metadata({"runs forgotten": forget_runs(instance, before)})
+
+    @job(description="Compaction, sorting, retention and VACUUM of every table; old runs go.")
     def maintain() -> None:
         maintain_tables()
+        forget_history()
 
     return maintain
