@@ -230,6 +230,8 @@ class Automation:
         self.now = NOON
         self._cursor = None
         self.requests: Sequence[RunRequest] = []
+        self.told: dict[object, str] = {}
+        """What the latest tick found of each table and check: Dagster stores it when it changes."""
         target = LoadableTargetOrigin(module_name="assets.definitions", attribute="defs")
         self._workspace = WorkspaceProcessContext(
             instance, InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(target))
@@ -256,6 +258,7 @@ class Automation:
                 defs, self.instance, AssetSelection.all(), self.now, self._cursor
             )
         self._cursor = result.cursor
+        self.told = {found.key: found.value_hash for found in result.results}
         self.requests = build_run_requests(result._requested_subsets, GRAPH, {}, False)
         return {table for table in TABLES if result.get_num_requested(key_of(table))}
 
@@ -376,6 +379,17 @@ def test_a_stale_table_is_materialised_again_once(stale):
     for _ in range(3):
         stale.wait(minutes=10)
         assert stale.tick() == set()
+
+
+def test_nothing_is_told_anew_of_fresh_tables_when_a_cool_down_passes(automation):
+    automation.wait(minutes=1)
+    automation.tick()
+    told = automation.told
+    assert {key_of("bronze.members"), key_of("gold.fct_sales")} <= told.keys()
+    for minutes in (14, 1):
+        automation.wait(minutes=minutes)
+        assert automation.tick() == set()
+        assert automation.told == told
 
 
 def test_a_stale_table_whose_run_fails_is_tried_again_after_each_cool_down(stale, tmp_path):
