@@ -54,6 +54,8 @@ benchmarks: $(VENV)/.tested
 	"$(BIN)/python" benchmarks/one_more_day.py
 	"$(BIN)/python" benchmarks/query.py
 	"$(BIN)/python" benchmarks/dagster_events.py
+	"$(BIN)/python" benchmarks/click_to_finish.py
+	"$(BIN)/python" benchmarks/idle.py
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

@@ -17,6 +17,7 @@ import pytest
 from conftest import PROJECT, dagster_instance, start
 from dagster import DagsterRunStatus, RunsFilter
 
+from aquifer.lease import FileLeases
 from resources import environment
 
 PATIENCE_SECONDS = 180
@@ -40,6 +41,15 @@ def processes(home: Path) -> list[int]:
             if setting in (process / "environ").read_bytes():
                 found.append(int(process.name))
     return found
+
+
+def commands(home: Path) -> str:
+    """The command lines of the processes that work for a home."""
+    said = ""
+    for process in processes(home):
+        with suppress(OSError):
+            said += Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    return said
 
 
 def free_port() -> int:
@@ -125,8 +135,9 @@ def home(tmp_path) -> Path:
 
 def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole(home):
     port = free_port()
-    with up(home, port):
-        # A sensor's first tick starts a run, maybe before the UI is there.
+    leases = FileLeases(home / "leases")
+    with leases.hold(["bronze.invoice_lines"]), up(home, port):
+        # A sensor's first tick starts a run, maybe before the UI is there; it waits for its table.
         left = until(lambda: unfinished(home))
         kill_all(home)
     assert unfinished(home) == left
@@ -138,6 +149,7 @@ def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole
         statuses = until(lambda: runs(other))
         assert {statuses[run] for run in left} == {"FAILURE"}
         until(lambda: simulated(home))
+        until(lambda: "aquifer.warm_preload" in commands(home))
         refused = start("up", "--port", str(free_port()), home=home)
         _, why = refused.communicate(timeout=PATIENCE_SECONDS)
         assert refused.returncode == 1
