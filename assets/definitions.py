@@ -12,7 +12,12 @@ defs = Definitions(
         *sources.assets,
         *(bronze_asset(table) for table in tables.bronze),
         *(silver_asset(table) for table in tables.silver),
-        gold_assets(tables.gold, name="gold", exclude="fct_inventory"),
+        gold_assets(
+            tables.gold,
+            name="gold",
+            exclude="fct_inventory",
+            streams=[table.name for table in tables.events],
+        ),
         gold_assets(
             tables.gold,
             name="gold_snapshots",

@@ -20,6 +20,7 @@ from dagster import (
     sensor,
 )
 
+from aquifer.drain_job import drain_job, drain_sensor
 from aquifer.maintenance import maintenance_job
 from aquifer.replay import replay_job
 from assets import snapshots, tables
@@ -54,7 +55,9 @@ ingest = define_asset_job(
 
 maintain = maintenance_job(tables.clustering(), tables.readers())
 
-jobs = [main, take_snapshots, ingest, maintain, replay_job(tables.silver)]
+drain = drain_job(tables.events, tables.silver, tables.gold)
+
+jobs = [main, take_snapshots, ingest, maintain, drain, replay_job(tables.silver)]
 
 job_schedules = [
     ScheduleDefinition(
@@ -160,6 +163,7 @@ def _not_now(instance: DagsterInstance) -> str | None:
 
 
 sensors = [
+    drain_sensor(drain, tables.events),
     landed_files,
     moved_stock,
     AutomationConditionSensorDefinition(

@@ -10,6 +10,7 @@ from aquifer.bronze import BronzeTable
 from aquifer.contract import Contract, table_metadata
 from aquifer.dbt_project import DbtProject
 from aquifer.gold import Gold
+from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
 from assets import snapshots
 from resources.environment import home
@@ -18,6 +19,7 @@ PROJECT = Path(__file__).parents[1] / "dbt_project"
 
 bronze = catalogue.declared(assets.bronze, BronzeTable)
 silver = catalogue.declared(assets.silver, SilverTable)
+events = [table for table in silver if isinstance(table, EventTable)]
 gold = Gold(
     DbtProject(PROJECT, home() / "dbt"),
     catalogue.contracts(assets.gold, "gold"),

@@ -15,6 +15,12 @@
     {{ return(flags.FULL_REFRESH or not var('progress').get(this.identifier)) }}
 {%- endmacro %}
 
+{#- SQL that a `_seq` of an upstream table is among those that this build takes in. What comes in while
+    it runs is for the next one: it would be appended twice. -#}
+{% macro taken_in_by_this(upstream, column) -%}
+    {{ column }} > {{ since(upstream) }} and {{ column }} <= {{ seen(upstream) }}
+{%- endmacro %}
+
 {#- The values of a query's only column as the inside of an SQL list, read when the model runs:
     an engine prunes by literals only. -#}
 {% macro literals(query) -%}

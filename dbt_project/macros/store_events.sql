@@ -37,20 +37,21 @@ left join {{ ref('dim_store') }} as s
 {% macro touched_store_events() -%}
     {%- set events = source('silver', 'pos_events') -%}
     {%- set since = since('silver.pos_events') -%}
+    {%- set unseen = taken_in_by_this('silver.pos_events', '_seq') -%}
     select event_id
     from {{ events }}
-    where _seq > {{ since }} and type in ('sale', 'return')
+    where {{ unseen }} and type in ('sale', 'return')
     {%- if not from_scratch() %}
     union
     select voids as event_id
     from {{ events }}
-    where _seq > {{ since }} and type = 'void'
+    where {{ unseen }} and type = 'void'
     union
     select get_json_object(former, '$.voids') as event_id
     from (
         select explode(_former) as former
         from {{ events }}
-        where _seq > {{ since }} and _first_seq <= {{ since }}
+        where {{ unseen }} and _first_seq <= {{ since }}
     )
     {%- endif %}
 {%- endmacro %}

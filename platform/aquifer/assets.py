@@ -28,6 +28,7 @@ from aquifer.errors import AquiferError
 from aquifer.lineage import raw_fields
 from aquifer.quarantine import QuarantinedRow, quarantine_name
 from aquifer.runtime import Runtime
+from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
 from aquifer.specs import Lineage, asset_key, materialization, table_spec
 
@@ -75,7 +76,10 @@ def silver_asset(table: SilverTable) -> AssetsDefinition:
                 deps=[table.reads.name],
                 kinds=kinds,
                 code_version=_code_version(table.schema, table.query),
-                condition=upstream_advanced() | gone_stale(),
+                # Events are drained as they come.
+                condition=gone_stale()
+                if isinstance(table, EventTable)
+                else upstream_advanced() | gone_stale(),
             ),
             table_spec(
                 refused,

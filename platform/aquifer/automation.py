@@ -1,8 +1,16 @@
 """When a table is materialised without anyone asking: named conditions that all layers share."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
-from dagster import AutomationCondition, Backoff, FreshnessPolicy, Jitter, RetryPolicy
+from dagster import (
+    AssetSelection,
+    AutomationCondition,
+    Backoff,
+    FreshnessPolicy,
+    Jitter,
+    RetryPolicy,
+)
 
 RETRIES = RetryPolicy(max_retries=3, delay=2, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """For what may pass by itself; an `AquiferError` will not, and fails at once."""
@@ -11,11 +19,19 @@ COOL_DOWN = "*/15 * * * *"
 """How often a stale table is tried again: a source that is down must not start run after run."""
 
 
-def upstream_advanced() -> AutomationCondition:  # type: ignore[type-arg]
-    """An upstream table was materialised, and no check upstream forbids to go on."""
-    return (
-        AutomationCondition.eager() & AutomationCondition.all_deps_blocking_checks_passed()
-    ).with_label("upstream advanced")
+def upstream_advanced(streams: Iterable[str] = ()) -> AutomationCondition:  # type: ignore[type-arg]
+    """An upstream table was materialised, and no check upstream forbids to go on.
+
+    Args:
+        streams: upstream tables that do not count: the run that drains them, and tells of them
+            every now and then, takes what hangs on them along.
+    """
+    eager = AutomationCondition.eager()
+    if streams:
+        eager = eager.ignore(AssetSelection.assets(*(name.split(".") for name in streams)))
+    return (eager & AutomationCondition.all_deps_blocking_checks_passed()).with_label(
+        "upstream advanced"
+    )
 
 
 def gone_stale() -> AutomationCondition:  # type: ignore[type-arg]

@@ -1,7 +1,7 @@
 """Asset definitions of gold: dbt's models and tests as Dagster's assets and checks."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from dagster import (
@@ -86,9 +86,15 @@ def gold_assets(
     exclude: str = "",
     partitions: PartitionsDefinition[str] | None = None,
     automated: bool = True,
+    streams: Collection[str] = (),
 ) -> AssetsDefinition:
-    """The assets of the models that `select` names; partitioned ones are built in a single run."""
-    condition = upstream_advanced() | gone_stale() if automated else None
+    """The assets of the models that `select` names; partitioned ones are built in a single run.
+
+    Args:
+        streams: silver tables that a drain takes to gold.
+    """
+    drained = {*streams, *gold.appended(streams)}
+    condition = upstream_advanced(sorted(drained)) | gone_stale() if automated else None
     translator = GoldTranslator(gold, condition)
 
     @dbt_assets(

@@ -5,7 +5,8 @@ asset runs, too), how the loops run (`loops`), what Dagster is told of it (`drai
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -68,17 +69,18 @@ class Drain:
 
     Args:
         remote: URL of the engine session of `runtime`, which dbt shares.
-        log: what the bronze tables read.
+        reading: opens what the bronze tables read, for one thread.
         tables: silver tables of events; upstream of them is bronze.
         gold: of it the tables that hang on these.
     """
 
     runtime: Runtime
     remote: str
-    log: EventReader
+    reading: Callable[[], AbstractContextManager[EventReader]]
     tables: Sequence[EventTable]
     gold: Gold
     tally: Tally = field(default_factory=Tally)
+    _log: EventReader = field(init=False)
     _ends: dict[str, Mapping[int, int]] = field(default_factory=dict)
     _commits: dict[str, int] = field(default_factory=dict)
     _due: dict[str, float] = field(default_factory=dict)
@@ -89,14 +91,20 @@ class Drain:
     def loops(self) -> list[Loop]:
         """The loops, each taking what the one before it has committed."""
         return [
-            Loop("bronze", self._bronze, BRONZE_PACE),
+            Loop("bronze", self._bronze, BRONZE_PACE, self._logged),
             Loop("silver", self._silver),
             Loop("gold", self._gold, GOLD_PACE),
         ]
 
     def lag(self) -> dict[str, int]:
         """How many events each bronze table has yet to take in."""
-        return {table.reads.name: table.reads.lag(self._lake, self.log) for table in self.tables}
+        with self.reading() as log:
+            return {table.reads.name: table.reads.lag(self._lake, log) for table in self.tables}
+
+    @contextmanager
+    def _logged(self) -> Iterator[None]:
+        with self.reading() as self._log:
+            yield
 
     @property
     def _lake(self) -> Lake:
@@ -118,9 +126,9 @@ class Drain:
     def _bronze(self, last: bool) -> bool:
         found = False
         for table in self.tables:
-            ends = self.log.end_offsets(table.reads.topic)
+            ends = self._log.end_offsets(table.reads.topic)
             if ends != self._ends.get(table.name):
-                advance = table.reads.advance(self._lake, self.log)
+                advance = table.reads.advance(self._lake, self._log)
                 self._ends[table.name] = ends
                 self.tally.add(advance)
                 found |= self._compacted(table.reads.name, advance)
@@ -141,7 +149,7 @@ class Drain:
         behind = [
             name
             for name in self._appended
-            if any(self._behind(name, table.name) for table in self.tables)
+            if any(self._behind(name, upstream) for upstream in self._streams_of(name))
         ]
         if behind:
             self._build(behind, quick=True)
@@ -157,18 +165,17 @@ class Drain:
 
     @cached_property
     def _appended(self) -> list[str]:
-        """The gold tables to which events are appended; they follow at once."""
-        return [name for name in self._hanging if self.gold.model(name)["config"].get("appends")]
+        """The gold tables that follow at once."""
+        return self.gold.appended([table.name for table in self.tables])
 
     @cached_property
     def _following(self) -> list[str]:
-        """The other gold tables that hang on events; they follow now and then."""
-        return [name for name in self._hanging if name not in self._appended]
+        """The gold tables that follow now and then."""
+        hanging = self.gold.hanging_on([table.name for table in self.tables])
+        return [name for name in hanging if name not in self._appended]
 
-    @cached_property
-    def _hanging(self) -> list[str]:
-        events = {table.name for table in self.tables}
-        return [name for name in sorted(self.gold.contracts) if self.gold.upstreams[name] & events]
+    def _streams_of(self, name: str) -> set[str]:
+        return self.gold.upstreams[name] & {table.name for table in self.tables}
 
     def _behind(self, name: str, upstream: str) -> bool:
         return self._lake.seq(upstream) > self._lake.progress(name, upstream)

@@ -73,14 +73,11 @@ def drain_job(
     @op(required_resource_keys={"lake", "engine", "events"})
     def drain_streams(context: OpExecutionContext, config: DrainConfig) -> None:
         lake: Lake = context.resources.lake.lake
-        with (
-            permanent_errors_fail_at_once(),
-            lake.leases.hold([LEASE]),
-            context.resources.events.reading() as log,
-        ):
+        with permanent_errors_fail_at_once(), lake.leases.hold([LEASE]):
             engine = context.resources.engine
             runtime = Runtime(engine.spark_session, lake)
-            drain = Drain(runtime, engine.remote, log, tables, gold)
+            reading = context.resources.events.reading
+            drain = Drain(runtime, engine.remote, reading, tables, gold)
             drain.prepare(silver)
             loops = Loops(drain.loops())
             _run(loops, DrainReport(context, drain), config)

@@ -7,7 +7,7 @@ leases. Does not: the queries (the project), running dbt (`dbt_project`), readin
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -123,6 +123,15 @@ class Gold:
                     passed.add(event["data"]["node_info"]["node_name"])
                 yield event
             self._record(runtime, built, passed, partial, seen, build)
+
+    def hanging_on(self, streams: Collection[str]) -> list[str]:
+        """The tables that are made from one of these."""
+        return [name for name in sorted(self.contracts) if self.upstreams[name] & {*streams}]
+
+    def appended(self, streams: Collection[str]) -> list[str]:
+        """Of the tables that hang on these streams, those to which events are appended."""
+        hanging = self.hanging_on(streams)
+        return [name for name in hanging if self.model(name)["config"].get("appends")]
 
     def schema(self, name: str) -> pa.Schema:
         """The table's columns with those that the platform adds."""

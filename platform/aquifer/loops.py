@@ -6,6 +6,7 @@ Belongs here: threads, pace, beginning and end. Does not: what a step does (`dra
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -23,11 +24,13 @@ class Loop:
             ended, so that nothing more will come.
         pace: the least seconds from one step that finds something to the next. What comes in
             meanwhile is taken in together, which costs less.
+        within: what the loop's thread enters before its first step, and leaves after its last.
     """
 
     name: str
     step: Callable[[bool], bool]
     pace: float = 0.0
+    within: Callable[[], AbstractContextManager[None]] = nullcontext
     news: Event = field(default_factory=Event)
     ended: Event = field(default_factory=Event)
 
@@ -78,22 +81,26 @@ class Loops:
     def _work(self, place: int) -> None:
         loop = self._loops[place]
         try:
-            while not self._failed.is_set():
-                # Asked before the step, which then sees all that there will be.
-                last = self._loops[place - 1].ended.is_set() if place else self._ending.is_set()
-                begun = time.monotonic()
-                found = loop.step(last)
-                if found:
-                    self._tell(place)
-                    self._failed.wait(max(0.0, loop.pace - (time.monotonic() - begun)))
-                if last and (not found or not place):
-                    return
-                if not found:
-                    loop.news.wait(PAUSE_SECONDS)
-                    loop.news.clear()
+            with loop.within():
+                while self._step(loop, place):
+                    pass
         finally:
             loop.ended.set()
             self._tell(place)
+
+    def _step(self, loop: Loop, place: int) -> bool:
+        """Take a step and keep the pace; whether another is to follow."""
+        # Asked before the step, which then sees all that there will be.
+        last = self._loops[place - 1].ended.is_set() if place else self._ending.is_set()
+        begun = time.monotonic()
+        found = loop.step(last)
+        if found:
+            self._tell(place)
+            self._failed.wait(max(0.0, loop.pace - (time.monotonic() - begun)))
+        elif not last:
+            loop.news.wait(PAUSE_SECONDS)
+            loop.news.clear()
+        return not (self._failed.is_set() or (last and (not found or not place)))
 
     def _tell(self, place: int) -> None:
         if not place:

@@ -92,7 +92,7 @@ sales as (
         net_amount,
         _month,
         false as _deleted,
-        _first_seq > {{ since('silver.pos_events') }} as _new
+        {{ taken_in_by_this('silver.pos_events', '_first_seq') }} as _new
     from store_lines
     {%- if not from_scratch() %}
     union all
