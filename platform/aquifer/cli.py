@@ -132,6 +132,30 @@ def simulate(
 
 
 @app.command()
+def drain(
+    minutes: Annotated[float, typer.Option(help="End after so long.")] = 15,
+    idle_seconds: Annotated[
+        float, typer.Option(help="End when no event has come for so long.")
+    ] = 10,
+) -> None:
+    """Take the events that wait in the log to gold, and those that come meanwhile, without the UI."""
+    from aquifer import foreground
+
+    config = {"minutes": minutes, "idle_seconds": idle_seconds}
+    outcome = foreground.Outcome()
+    with _instance() as instance:
+        foreground.run_job(
+            plugin("definitions").resolve_job_def("drain"),
+            instance,
+            outcome,
+            {},
+            {"ops": {"drain_streams": {"config": config}}},
+        )
+    if outcome.failures:
+        raise AquiferError("; ".join(outcome.failures))
+
+
+@app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="One SQL statement over bronze.*, silver.*, gold.*.")],
     format: Annotated[Format, typer.Option(help="How the result is printed.")] = Format.table,

@@ -152,14 +152,16 @@ def gold_metadata(gold: Gold, runtime: Runtime, built: Mapping[str, Any]) -> dic
     """What is to be told of a gold table, beside what dbt has to say.
 
     Args:
-        built: the event of `Gold.build` that tells that it is built.
+        built: the event of `Gold.build` that tells that it is built, with `since`, if several
+            builds are told of together: the first.
     """
     name = f"gold.{built['data']['node_info']['node_name']}"
+    since = built.get("since", built["build"])
     upstreams = {upstream: _columns(runtime, upstream) for upstream in gold.upstreams[name]}
     columns = [field.name for field in contract_fields(gold.contracts[name])]
     derived = query_lineage(built["compiled"], columns, upstreams)
     counted = runtime.session.sql(
-        f"select count(*) as held, count_if({SEQUENCE} = {built['build']}) as written from {name}"
+        f"select count(*) as held, count_if({SEQUENCE} >= {since}) as written from {name}"
     )
     (rows,) = counted.toArrow().to_pylist()
     sample = runtime.session.sql(f"select * from {name} limit 5").toArrow()

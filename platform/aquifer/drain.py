@@ -51,9 +51,16 @@ class Tally:
             self._advances[advance.table] = before.plus(advance) if before else advance
 
     def note(self, event: dict[str, Any]) -> None:
-        """Keep dbt's event of a finished model or test, instead of the one before."""
+        """Keep dbt's event of a finished model or test, instead of the one before.
+
+        A model's rows count from the first of these builds on.
+        """
+        node = event["data"]["node_info"]["unique_id"]
         with self._lock:
-            self._built[event["data"]["node_info"]["unique_id"]] = event
+            before = self._built.get(node, event)
+            if "build" in event:
+                event["since"] = before.get("since", before.get("build", event["build"]))
+            self._built[node] = event
 
     def take(self) -> tuple[list[Advance], list[dict[str, Any]]]:
         """The sum of the advances of each table, and the latest event of each node of dbt."""

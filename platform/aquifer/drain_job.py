@@ -48,6 +48,7 @@ HANDOVER = timedelta(seconds=20)
 LONGEST_COOL_DOWN = timedelta(minutes=15)
 
 REPORT_SECONDS = 30.0
+FIRST_REPORT_SECONDS = 5.0
 
 
 class DrainConfig(Config):
@@ -98,7 +99,8 @@ def _run(loops: Loops, report: DrainReport, config: DrainConfig) -> None:
     def meanwhile() -> bool:
         nonlocal told
         now = time.monotonic()
-        if now - told >= REPORT_SECONDS or told == begun:
+        # The first soon, for those who wait to see it.
+        if now - told >= (REPORT_SECONDS if told > begun else FIRST_REPORT_SECONDS):
             report.tell(now - told)
             told = now
         idle = now - loops.found_at >= config.idle_seconds
