@@ -138,7 +138,7 @@ def drain(
         float, typer.Option(help="End when no event has come for so long.")
     ] = 10,
 ) -> None:
-    """Take the events that wait in the log to gold, and those that come meanwhile, without the UI."""
+    """Take the events that wait in the log, and those that come meanwhile, to gold."""
     from aquifer import foreground
 
     config = {"minutes": minutes, "idle_seconds": idle_seconds}

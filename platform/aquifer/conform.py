@@ -120,7 +120,7 @@ def _reasons(failures: Sequence[Failure]) -> str:
     fails = " or ".join(f"({condition})" for _, condition in failures)
     each = ", ".join(f"case when {condition} then '{name}' end" for name, condition in failures)
     return (
-        f"case when _op <> '{EMPTY}' and ({fails}) "
+        f"case when _op is distinct from '{EMPTY}' and ({fails}) "
         f"then filter(array({each}), reason -> reason is not null) "
         f"else cast(array() as array<string>) end as {REASONS}"
     )

@@ -181,7 +181,7 @@ class Drain:
         hanging = self.gold.hanging_on([table.name for table in self.tables])
         return [name for name in hanging if name not in self._appended]
 
-    def _streams_of(self, name: str) -> set[str]:
+    def _streams_of(self, name: str) -> frozenset[str]:
         return self.gold.upstreams[name] & {table.name for table in self.tables}
 
     def _behind(self, name: str, upstream: str) -> bool:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from aquifer.lake import NOTHING, SEQUENCE
+from aquifer.lake import NOTHING, SEQUENCE, Lake
 
 HELD = 20_000_000
 """About how many ids are in memory at most, in 16 bytes each."""
@@ -53,9 +53,11 @@ class KnownEvents:
     """The ids that a table holds.
 
     Args:
+        table: its name.
         key: the column of the event id.
     """
 
+    table: str
     key: str
     bound: str = ""
     seq: int = NOTHING
@@ -63,15 +65,16 @@ class KnownEvents:
     _segments: list[_Segment] = field(default_factory=list)
     """The oldest first, each at least twice as large as the next."""
 
-    def follow(self, table: DeltaTable, seq: int) -> None:
-        """Take in what the table has that the memory has not, up to the table's `_seq`."""
+    def follow(self, lake: Lake) -> None:
+        """Take in what the table has that the memory has not."""
+        seq = lake.seq(self.table)
         if seq <= self.seq:
             return
         if self.seq == NOTHING:
-            self.bound = _bound(table, self.key)
-        where = [(SEQUENCE, ">", self.seq), (self.key, ">=", self.bound)]
+            self.bound = _bound(lake.table(self.table), self.key)
         columns = [self.key, ID_HASH, CONTENT_HASH]
-        self.add(table.to_pyarrow_table(columns=columns, filters=where), seq)
+        where = [(SEQUENCE, ">", self.seq), (self.key, ">=", self.bound)]
+        self.add(lake.read(self.table, columns, where), seq)
 
     def add(self, rows: pa.Table, seq: int) -> None:
         """Take in rows that the table has, which is at this `_seq` with them."""
@@ -86,7 +89,7 @@ class KnownEvents:
             added = _segment(ids, np.concatenate([added.contents, older.contents]))
         self._segments.append(added)
 
-    def contents(self, table: DeltaTable, rows: pa.Table) -> Mapping[int, int]:
+    def contents(self, lake: Lake, rows: pa.Table) -> Mapping[int, int]:
         """Of the rows whose ids the table holds, by place: the content hash that it holds.
 
         No two of the rows have the same id.
@@ -96,16 +99,15 @@ class KnownEvents:
         for segment in self._segments:  # The newest last, which says what holds now.
             places, contents = segment.find(ids)
             found |= dict(zip(places.tolist(), contents.tolist(), strict=True))
-        return found | self._looked_up(table, rows)
+        return found | self._looked_up(lake, rows)
 
-    def _looked_up(self, table: DeltaTable, rows: pa.Table) -> dict[int, int]:
+    def _looked_up(self, lake: Lake, rows: pa.Table) -> dict[int, int]:
         (old,) = np.nonzero(pc.less(rows[self.key], self.bound).to_numpy())
         if not len(old):
             return {}
         keys = dict(zip(rows[self.key].take(pa.array(old)).to_pylist(), old.tolist(), strict=True))
-        held = table.to_pyarrow_table(
-            columns=[self.key, CONTENT_HASH], filters=[(self.key, "in", sorted(keys))]
-        )
+        columns = [self.key, CONTENT_HASH]
+        held = lake.read(self.table, columns, [(self.key, "in", sorted(keys))])
         contents = zip(held[self.key].to_pylist(), held[CONTENT_HASH].to_pylist(), strict=True)
         return {keys[key]: content for key, content in contents}
 

@@ -128,11 +128,10 @@ class EventTable(SilverTable):
     def _settled(self, lake: Lake, events: pa.Table) -> tuple[Settled, list[dict[str, Any]]]:
         """The events that count, and rows of the quarantine for those that do not."""
         passed = pc.equal(pc.list_value_length(events[REASONS]), 0)
-        table = lake.table(self.name)
-        known = _known(table.table_uri, self.target.keys[0])
-        known.follow(table, lake.seq(self.name))
+        known = _known(lake.uri(self.name), self.name, self.target.keys[0])
+        known.follow(lake)
         candidates = Candidates(events.filter(passed))
-        settled = candidates.settle(known.contents(table, candidates.one_an_id()))
+        settled = candidates.settle(known.contents(lake, candidates.one_an_id()))
         refused = [
             self.reads.refused(event, _reasons(event))
             for event in events.filter(pc.invert(passed)).to_pylist()
@@ -219,9 +218,9 @@ def events(
 
 
 @cache
-def _known(place: str, key: str) -> KnownEvents:
+def _known(place: str, name: str, key: str) -> KnownEvents:
     """This process's memory of a table."""
-    return KnownEvents(key)
+    return KnownEvents(name, key)
 
 
 def _reach(lake: Lake, name: str, since: int, upto: int) -> int:
