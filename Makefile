@@ -56,6 +56,7 @@ benchmarks: $(VENV)/.tested
 	"$(BIN)/python" benchmarks/dagster_events.py
 	"$(BIN)/python" benchmarks/click_to_finish.py
 	"$(BIN)/python" benchmarks/idle.py
+	"$(BIN)/python" benchmarks/event_log.py
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

@@ -105,7 +105,7 @@ class KafkaEventLog:
         done = 0
         for part in parts(events):
             while len(producer) > QUEUED:
-                producer.poll(0.1)
+                producer.poll(0.01)
             to = placed[done : done + part.num_rows]
             done += part.num_rows
             for key, value, sent, partition in zip(*_plain(part), to, strict=True):
@@ -194,7 +194,7 @@ class KafkaEventLog:
                 enable_idempotence=True,
                 acks="all",
                 compression_type="lz4",
-                linger_ms=5,
+                linger_ms=1,
                 message_max_bytes=LARGEST_EVENT,
                 delivery_timeout_ms=PATIENCE // timedelta(milliseconds=1),
                 delivery_report_only_error=True,
