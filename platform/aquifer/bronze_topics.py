@@ -38,9 +38,10 @@ class TopicTable(BronzeTable):
         begins, ends = source.begin_offsets(self.topic), source.end_offsets(self.topic)
         reached = self.reached(lake, ends)
         yield Batch(pa.table({}), {}, unreadable=self._deleted(reached, begins))
+        # So that no log looks again and again for what is gone.
         reached = {partition: max(at, begins[partition]) for partition, at in reached.items()}
-        while behind := {n: at for n, at in reached.items() if at < ends[n]}:
-            events = source.read(self.topic, behind, self.events_per_commit)
+        while any(at < ends[partition] for partition, at in reached.items()):
+            events = source.read(self.topic, reached, self.events_per_commit)
             if not len(events):
                 break
             moved = _ends_of(events)

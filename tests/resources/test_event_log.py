@@ -14,6 +14,7 @@ from log_suite import DEADLINE_SECONDS, EventLogSuite, Place, batch, numbered
 from logs import events
 
 from aquifer.errors import SettingError
+from aquifer.eventlog import UnknownTopic, lag
 from resources.environment import resources
 from resources.event_log.embedded import EmbeddedEventLog
 from resources.event_log.opening import TOPICS
@@ -69,6 +70,13 @@ def test_a_partition_that_is_forgotten_whole_hides_no_other(log):
     end = log.end_offsets("t")[new]
     (found,) = events(log, "t", {old: 0, new: end - 1}, limit=1)
     assert (found.partition, found.offset) == (new, end - 1)
+    assert lag(log, "nobody", "t") == end - log.begin_offsets("t")[new]
+
+
+def test_no_topic_is_outside_the_folder(log):
+    log.create_topic("t")
+    with pytest.raises(UnknownTopic):
+        log.end_offsets("../events/t")
 
 
 def test_the_command_lists_the_topics_that_the_platform_needs(tmp_path):
