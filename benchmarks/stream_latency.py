@@ -21,10 +21,12 @@ from deltalake import DeltaTable
 from aquifer.lease import FileLeases, LeaseTaken
 
 SENT_AT = {
-    "bronze.pos_events": "try_cast(json_extract_string(try_cast(value as json), '$.sent_at') as timestamptz)",
+    "bronze.pos_events": 'try_cast(regexp_extract(value, \'sent_at":"([^"]+)\', 1) as timestamptz)',
     "silver.pos_events": "sent_at",
     "gold.fct_sales": "sent_at",
 }
+"""Where the rows of each table say when they were to be sent."""
+
 PATIENCE_SECONDS = 120
 
 
@@ -60,31 +62,32 @@ def commits(table: Path) -> Iterator[tuple[int, float]]:
 
 
 def latencies(home: Path, name: str) -> list[tuple[object, ...]]:
-    """p50, p95, p99 and the greatest latency in seconds, of all rows and by minute."""
+    """Rows, p50, p95, p99 and the greatest latency in seconds: of all, and of each minute."""
     place = home / "lake" / name.replace(".", "/")
-    first: dict[int, float] = {}
+    shown: dict[int, float] = {}
     for seq, at in commits(place):
-        first.setdefault(seq, at)
-    seen = pa.table({"_seq": list(first), "at": list(first.values())})
-    rows = (
-        DeltaTable(str(place))
-        .to_pyarrow_dataset()
-        .to_table(columns=["value", "_seq"] if name.startswith("bronze") else ["sent_at", "_seq"])
-    )
-    return duckdb.sql(
-        f"""
-        with late as (
-            select at - epoch({SENT_AT[name]}) as s, {SENT_AT[name]} as sent
-            from rows join seen using (_seq) where {SENT_AT[name]} is not null
-        ), begun as (select min(sent) as begin from late)
-        select
-            case when grouping(minute) = 1 then 'all' else 'minute ' || cast(minute + 1 as text) end,
-            count(*), round(quantile_cont(s, 0.5), 2), round(quantile_cont(s, 0.95), 2),
-            round(quantile_cont(s, 0.99), 2), round(max(s), 2)
-        from (select s, cast(epoch(sent - begin) // 60 as int) as minute from late, begun)
-        group by rollup (minute) order by grouping(minute) desc, minute
-        """
-    ).fetchall()
+        shown.setdefault(seq, at)
+    column = "value" if name.startswith("bronze") else "sent_at"
+    with duckdb.connect() as connection:
+        rows = DeltaTable(str(place)).to_pyarrow_table(columns=[column, "_seq"])
+        connection.register("rows", rows)
+        connection.register("shown", pa.table({"_seq": [*shown], "shown": [*shown.values()]}))
+        return connection.sql(
+            f"""
+            with late as (
+                select shown - epoch({SENT_AT[name]}) as s, epoch({SENT_AT[name]}) as sent
+                from rows join shown using (_seq) where {SENT_AT[name]} is not null
+            )
+            select coalesce('minute ' || minute, 'all'), count(*), round(quantile_cont(s, 0.5), 2),
+                round(quantile_cont(s, 0.95), 2), round(quantile_cont(s, 0.99), 2),
+                round(max(s), 2)
+            from (
+                select s, 1 + cast(floor((sent - (select min(sent) from late)) / 60) as int) as minute
+                from late
+            )
+            group by rollup (minute) order by minute nulls first
+            """
+        ).fetchall()
 
 
 parser = argparse.ArgumentParser(description=__doc__)
