@@ -25,7 +25,8 @@ def register(session: SparkSession, lake: Lake, names: Iterable[str]) -> None:
         for name in tables:
             if name.split(".")[1] not in known:
                 place = literal(lake.uri(name))
-                session.sql(f"CREATE TABLE {name} USING delta LOCATION {place}")
+                # Another thread may have named it meanwhile.
+                session.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {place}")
 
 
 def literal(text: str) -> str:

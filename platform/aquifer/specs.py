@@ -95,6 +95,9 @@ def materialization(
         metadata["rows waiting"] = standing.waiting
         metadata["quality score"] = standing.quality
         metadata["quality goal"] = QUALITY_GOAL
+    if advance.watermark:
+        metadata["watermark"] = MetadataValue.timestamp(advance.watermark)
+        metadata["rows late"] = advance.late
     if advance.marks:
         # The hashes of contents are for the platform alone.
         read = {name: mark for name, mark in advance.marks.items() if "content:" not in name}
