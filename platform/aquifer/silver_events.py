@@ -128,7 +128,7 @@ class EventTable(SilverTable):
     def _settled(self, lake: Lake, events: pa.Table) -> tuple[Settled, list[dict[str, Any]]]:
         """The events that count, and rows of the quarantine for those that do not."""
         passed = pc.equal(pc.list_value_length(events[REASONS]), 0)
-        known = _known(lake.uri(self.name), self.name, self.target.keys[0])
+        known = self._known(lake)
         known.follow(lake)
         candidates = Candidates(events.filter(passed))
         settled = candidates.settle(known.contents(lake, candidates.one_an_id()))
@@ -163,6 +163,11 @@ class EventTable(SilverTable):
             lake.append(self.name, fresh, marks)
         else:
             lake.record(self.name, {**marks, SEQUENCE: lake.next_seq(self.name)})
+        for rows in (settled.winning, settled.fresh):
+            self._known(lake).add(rows, lake.seq(self.name))
+
+    def _known(self, lake: Lake) -> KnownEvents:
+        return _known(lake.uri(self.name), self.name, self.target.keys[0])
 
     def _replace(self, lake: Lake, rows: pa.Table) -> None:
         key = self.target.keys[0]
