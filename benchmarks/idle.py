@@ -17,10 +17,10 @@ SAMPLE_SECONDS = 5
 TICKS = os.sysconf("SC_CLK_TCK")
 NAMES = {
     "dagster dev": "dagster dev",
-    "code-server": "code server's watcher",
-    "api grpc": "code server",
     "dagster_webserver": "UI",
     "dagster._daemon": "daemon",
+    "code-server start": "code server's watcher",
+    "api grpc": "code server",
     "aquifer.warm_server": "warm server",
     "forkserver": "fork server and runs",
     "aquifer.cli": "aquifer up",

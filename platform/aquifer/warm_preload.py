@@ -14,6 +14,7 @@ from aquifer.plugins import plugin
 LIBRARIES = (
     "aquifer.compute_logs",
     "aquifer.dagster_event_log",
+    "aquifer.dagster_storage",
     "aquifer.warm_launcher",
     "dagster._cli.api",
     "dagster._core.executor.in_process",

@@ -19,6 +19,8 @@ from dagster import (
     define_asset_job,
     in_process_executor,
 )
+from dagster._core.storage.schedules.schema import AssetDaemonAssetEvaluationsTable
+from sqlalchemy import insert, select
 
 from aquifer.foreground import Outcome, run_job
 from aquifer.history import forget_runs
@@ -96,6 +98,24 @@ def test_old_runs_go_with_all_traces_but_the_latest_of_a_table_and_those_of_part
         # And it goes on.
         assert forget_runs(instance, datetime.now(UTC) + timedelta(days=1)) == 0
         run(instance, "table")
+
+
+def test_evaluations_are_kept_for_a_day(tmp_path):
+    with dagster_instance(tmp_path / "home") as instance:
+        storage = instance.schedule_storage
+        with storage.connect() as connection:
+            connection.execute(
+                insert(AssetDaemonAssetEvaluationsTable),
+                [
+                    {"evaluation_id": hours, "create_timestamp": datetime.now(UTC) - age}
+                    for hours in (1, 23, 25)
+                    for age in [timedelta(hours=hours)]
+                ],
+            )
+        storage.purge_asset_evaluations((datetime.now(UTC) - timedelta(days=30)).timestamp())
+        with storage.connect() as connection:
+            kept = connection.execute(select(AssetDaemonAssetEvaluationsTable.c.evaluation_id))
+            assert sorted(kept.scalars()) == [1, 23]
 
 
 def test_the_maintenance_forgets_runs_of_the_days_that_are_set(tmp_path, monkeypatch):
