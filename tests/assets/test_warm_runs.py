@@ -25,7 +25,7 @@ from aquifer.run_process import RunProcess
 from assets.definitions import defs
 
 PATIENCE_SECONDS = 60
-PROMPT_SECONDS = 5
+PROMPT_SECONDS = 15
 TABLE = "bronze.stores"
 
 
@@ -158,7 +158,7 @@ def test_a_killed_run_fails_with_the_reason_and_the_next_does_not_wait(platform)
 def test_a_terminated_run_is_canceled_by_itself(platform):
     with platform.waiting_run() as (run, process):
         assert platform.instance.run_launcher.terminate(run)
-        assert platform.ends(run, 3 * PROMPT_SECONDS) == DagsterRunStatus.CANCELED
+        assert platform.ends(run, PROMPT_SECONDS) == DagsterRunStatus.CANCELED
         until(lambda: process.pid is None)
     assert "killed" not in platform.events(run)[DagsterEventType.RUN_CANCELED.value]
     assert not platform.instance.run_launcher.terminate(run)
