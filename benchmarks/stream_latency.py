@@ -82,7 +82,7 @@ def latencies(home: Path, name: str) -> list[tuple[object, ...]]:
                 round(quantile_cont(s, 0.95), 2), round(quantile_cont(s, 0.99), 2),
                 round(max(s), 2)
             from (
-                select s, 1 + cast(floor((sent - (select min(sent) from late)) / 60) as int) as minute
+                select s, 1 + cast(floor((sent - min(sent) over ()) / 60) as int) as minute
                 from late
             )
             group by rollup (minute) order by minute nulls first

@@ -7,7 +7,9 @@ from aquifer.contract import Contract, Field, hours, pii, table
 class Event(Contract):
     """One event of a topic, as it was produced."""
 
-    key: str | None = Field(description="what decides the event's partition")
+    key: str | None = Field(
+        description="what decides the event's partition, such as a visit", metadata=pii("customer")
+    )
     value: str | None = Field(description="the event, as JSON", metadata=pii("record"))
 
     class Config:

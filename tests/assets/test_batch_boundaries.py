@@ -3,6 +3,8 @@
 import pytest
 from conftest import Home, invoice_files
 
+from assets import tables
+
 FILES = invoice_files()
 DAYS = [*FILES[:2], next((file for file in FILES if file.name[:7] > FILES[0].name[:7]), FILES[2])]
 """Three days, of two months if there are."""
@@ -16,7 +18,9 @@ def at_once(nursery, homes) -> Home:
 
 
 def test_every_table_has_rows(at_once):
-    assert [t for t in at_once.tables() if not at_once.content(t)] == []
+    """But for those of events, which no batch of files brings."""
+    drained = {table.name for table in tables.events}
+    assert [t for t in at_once.tables() if t not in drained and not at_once.content(t)] == []
 
 
 @pytest.fixture(scope="module")
