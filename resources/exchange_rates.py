@@ -1,31 +1,16 @@
 """Exchange rates from a REST service: pages of daily rates, fetched with retries."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from aquifer.errors import SourceError
+from resources.rest import TIMEOUT_SECONDS, retrying_session, shown
 from resources.rewards_database import RewardsExtracts
 
-ATTEMPTS = Retry(
-    total=6,
-    connect=3,
-    status_forcelist=[429, 500, 502, 503, 504],
-    backoff_factor=0.2,
-    backoff_jitter=0.2,
-    respect_retry_after_header=True,
-    raise_on_status=False,
-)
-"""What is tried again: rate limits (after `Retry-After`) and failures of the server; fewer times
-when nothing listens at its address."""
-
-TIMEOUT_SECONDS = 10
 COLUMNS = ("date", "currency", "rate")
 Rate = tuple[str, ...]
 """The values of `COLUMNS`."""
@@ -60,7 +45,7 @@ class ExchangeRates:
         """
         begin = since.date().isoformat() if since else self.first_day
         span = {"from": begin, "to": self.now().date().isoformat()}
-        with _session() as session:
+        with retrying_session() as session:
             rates = [rate for page in self._pages(session, span) for rate in page]
         return pa.table(
             {
@@ -88,7 +73,7 @@ class ExchangeRates:
         if not response.ok:
             raise SourceError(
                 f"the rates service answers {response.status_code} to {response.url}: "
-                f"{_shown(response)}"
+                f"{shown(response)}"
             )
         return response
 
@@ -103,17 +88,5 @@ def _read(response: requests.Response) -> tuple[list[Rate], int]:
     except (KeyError, TypeError, ValueError) as error:
         raise SourceError(
             f"the answer of the rates service to {response.url} is no page of rates "
-            f"({type(error).__name__}: {error}); check its URL: {_shown(response)}"
+            f"({type(error).__name__}: {error}); check its URL: {shown(response)}"
         ) from error
-
-
-def _shown(response: requests.Response) -> str:
-    return " ".join(response.text.split())[:200]
-
-
-@contextmanager
-def _session() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.mount("http://", HTTPAdapter(max_retries=ATTEMPTS))
-        session.mount("https://", HTTPAdapter(max_retries=ATTEMPTS))
-        yield session
