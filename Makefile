@@ -31,6 +31,7 @@ lint: $(VENV)/.tested
 	"$(BIN)/mypy" platform/aquifer
 	PYTHONPATH=platform:. "$(BIN)/lint-imports"
 	"$(BIN)/aquifer" dbt-properties --check
+	"$(BIN)/aquifer" event-schemas --check
 	"$(BIN)/dbt" --quiet parse --project-dir dbt_project --profiles-dir dbt_project \
 	    --target-path "$(CURDIR)/$(VENV)/dbt" --log-path "$(CURDIR)/$(VENV)/dbt"
 	"$(BIN)/sqlfluff" lint dbt_project/models dbt_project/tests/*.sql
@@ -39,6 +40,7 @@ fix: $(VENV)/.tested
 	"$(BIN)/ruff" check --fix .
 	"$(BIN)/ruff" format .
 	"$(BIN)/aquifer" dbt-properties
+	"$(BIN)/aquifer" event-schemas
 	"$(BIN)/sqlfluff" fix dbt_project/models
 
 # After a change of pyproject.toml.

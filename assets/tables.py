@@ -16,6 +16,8 @@ from assets import snapshots
 from resources.environment import home
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
+EVENT_SCHEMAS = Path(__file__).parent / "schemas"
+"""Where the history of each topic's event schemas is."""
 
 bronze = catalogue.declared(assets.bronze, BronzeTable)
 silver = catalogue.declared(assets.silver, SilverTable)
@@ -25,6 +27,11 @@ gold = Gold(
     catalogue.contracts(assets.gold, "gold"),
     partial={snapshots.SNAPSHOT: snapshots.takes_in_all},
 )
+
+
+def event_tables() -> list[EventTable]:
+    """The silver tables of events."""
+    return [table for table in silver if isinstance(table, EventTable)]
 
 
 def contracts() -> dict[str, type[Contract]]:

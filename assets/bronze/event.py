@@ -2,6 +2,7 @@
 
 from aquifer.bronze_events import EventTopic
 from aquifer.contract import Contract, Field, hours, pii, table
+from aquifer.schema_compatibility import Compatibility
 
 
 class Event(Contract):
@@ -10,7 +11,10 @@ class Event(Contract):
     key: str | None = Field(
         description="what decides the event's partition, such as a visit", metadata=pii("customer")
     )
-    value: str | None = Field(description="the event, as JSON", metadata=pii("record"))
+    value: str | None = Field(
+        description="the event, as JSON; null when it came as other bytes, which _bytes has",
+        metadata=pii("record"),
+    )
 
     class Config:
         metadata = table(
@@ -18,7 +22,18 @@ class Event(Contract):
         )
 
 
-def events_of(topic: str) -> EventTopic:
-    """The bronze table of a topic of the event log: `pos.events` is `bronze.pos_events`."""
+def events_of(topic: str, compatibility: Compatibility = Compatibility.backward) -> EventTopic:
+    """The bronze table of a topic of the event log: `pos.events` is `bronze.pos_events`.
+
+    Args:
+        compatibility: what a change of the events' contract must not break.
+    """
     name = topic.replace(".", "_")
-    return EventTopic(f"bronze.{name}", Event, resource="events", source=name, topic=topic)
+    return EventTopic(
+        f"bronze.{name}",
+        Event,
+        resource="events",
+        source=name,
+        topic=topic,
+        compatibility=compatibility,
+    )

@@ -15,6 +15,7 @@ from aquifer.contract import Contract, contract_fields
 from aquifer.instants import micros
 from aquifer.known_events import CONTENT_HASH
 from aquifer.lake import SEQUENCE
+from aquifer.schema_compatibility import Compatibility
 
 EVENT_COLUMNS = ("_partition", "_offset", "_published_at", BYTES, SEQUENCE)
 """The columns of bronze that say where an event came from."""
@@ -22,7 +23,13 @@ EVENT_COLUMNS = ("_partition", "_offset", "_published_at", BYTES, SEQUENCE)
 
 @dataclass(frozen=True)
 class EventTopic(TopicTable):
-    """Events of one topic, as they were produced."""
+    """Events of one topic, as they were produced.
+
+    Args:
+        compatibility: what a change of the events' schema must not break.
+    """
+
+    compatibility: Compatibility = Compatibility.backward
 
     # Few enough that who is downstream need not wait for all that is behind.
     events_per_commit: int = 100_000

@@ -234,6 +234,17 @@ def dbt_properties(
         path.write_text(wanted, encoding="utf-8")
 
 
+@app.command()
+def event_schemas(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it is current.")] = False,
+) -> None:
+    """Append to the history of each topic's event schemas what its contract has changed."""
+    from aquifer.event_schemas import bring_up_to_date
+
+    tables = _plugin("tables")
+    bring_up_to_date(tables.event_tables(), tables.EVENT_SCHEMAS, check=check)
+
+
 def main() -> None:
     """Run the command; what a person can mend is one line on standard error, and exit code 1."""
     from dagster import BetaWarning, PreviewWarning

@@ -76,6 +76,7 @@ class ColumnType:
         polars: the annotation from which Pandera makes its Polars type.
         dtype: that Polars type.
         json: JSON Schema of a value.
+        avro: Avro schema of a value; of a list of records, without what it holds.
         literal: writes a Python value as a Spark SQL literal; None for a value that the type
             cannot hold exactly.
         fields: of a list of records, the type of each of their fields.
@@ -87,6 +88,7 @@ class ColumnType:
     polars: Any
     dtype: pl.DataType
     json: Mapping[str, Any]
+    avro: str | Mapping[str, Any]
     literal: Callable[[Any], str | None]
     fields: Mapping[str, "ColumnType"] = field(default_factory=dict)
 
@@ -99,16 +101,30 @@ class ColumnType:
 
 COLUMN_TYPES: Mapping[Any, ColumnType] = {
     str: ColumnType(
-        "str", "string", pa.string(), pl.String, pl.String(), {"type": "string"}, _text
+        "str", "string", pa.string(), pl.String, pl.String(), {"type": "string"}, "string", _text
     ),
     int: ColumnType(
-        "int", "bigint", pa.int64(), pl.Int64, pl.Int64(), {"type": "integer"}, _integer
+        "int", "bigint", pa.int64(), pl.Int64, pl.Int64(), {"type": "integer"}, "long", _integer
     ),
     float: ColumnType(
-        "float", "double", pa.float64(), pl.Float64, pl.Float64(), {"type": "number"}, _real
+        "float",
+        "double",
+        pa.float64(),
+        pl.Float64,
+        pl.Float64(),
+        {"type": "number"},
+        "double",
+        _real,
     ),
     bool: ColumnType(
-        "bool", "boolean", pa.bool_(), pl.Boolean, pl.Boolean(), {"type": "boolean"}, _flag
+        "bool",
+        "boolean",
+        pa.bool_(),
+        pl.Boolean,
+        pl.Boolean(),
+        {"type": "boolean"},
+        "boolean",
+        _flag,
     ),
     Money: ColumnType(
         "Money",
@@ -118,6 +134,7 @@ COLUMN_TYPES: Mapping[Any, ColumnType] = {
         pl.Decimal(18, 4),
         # Text, as JSON's numbers are floats to most readers.
         {"type": "string", "pattern": "^-?[0-9]{1,14}([.][0-9]{1,4})?$"},
+        {"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 4},
         _amount,
     ),
     Timestamp: ColumnType(
@@ -127,6 +144,7 @@ COLUMN_TYPES: Mapping[Any, ColumnType] = {
         Annotated[pl.Datetime, "us", "UTC"],
         pl.Datetime("us", "UTC"),
         {"type": "string", "format": "date-time"},
+        {"type": "long", "logicalType": "timestamp-micros"},
         _instant,
     ),
     Date: ColumnType(
@@ -136,6 +154,7 @@ COLUMN_TYPES: Mapping[Any, ColumnType] = {
         pl.Date,
         pl.Date(),
         {"type": "string", "format": "date"},
+        {"type": "int", "logicalType": "date"},
         _day,
     ),
     list[str]: ColumnType(
@@ -145,6 +164,7 @@ COLUMN_TYPES: Mapping[Any, ColumnType] = {
         Annotated[pl.List, pl.String],
         pl.List(pl.String),
         {"type": "array", "items": {"type": "string"}},
+        {"type": "array", "items": "string"},
         _none,
     ),
 }
@@ -166,6 +186,7 @@ def list_of_records(name: str, fields: Mapping[str, ColumnType]) -> ColumnType:
         pa.list_(pa.struct([pa.field(field, type_.arrow) for field, type_ in fields.items()])),
         Annotated[pl.List, struct],
         pl.List(struct),
+        {"type": "array"},
         {"type": "array"},
         _none,
         fields,
