@@ -16,6 +16,7 @@ from aquifer.eventlog import RETENTION
 from resources.engine import EngineResource, checked
 from resources.event_log.opening import EMBEDDED
 from resources.lake import LakeResource
+from resources.schema_registry import schema_registry
 from resources.sources import (
     EventLogResource,
     LandingResource,
@@ -90,6 +91,7 @@ def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any
         "orders": orders,
         "rewards": rewards,
         "rates": RatesResource(url=settings.get("AQUIFER_RATES_URL") or "", rewards=rewards),
+        "schemas": schema_registry(settings),
         "simulation": SimulationResource(orders=orders, rewards=rewards, landing=landing),
     }
 

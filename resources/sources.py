@@ -16,7 +16,7 @@ from resources.rewards_database import RewardsExtracts
 from resources.simulation.play import SEED, Simulation
 from resources.simulation.rates_server import serve_rates
 from resources.simulation.streams.catalogue import catalogue
-from resources.simulation.streams.live import Sent, WallClock, send
+from resources.simulation.streams.live import Encoded, Sent, WallClock, send
 from resources.simulation.streams.stream import EventStream
 
 
@@ -124,8 +124,12 @@ class SimulationResource(ConfigurableResource):  # type: ignore[type-arg]
         log: EventLog,
         minutes: float,
         ended: Callable[[], bool],
+        encoded: Encoded | None = None,
     ) -> Sent:
-        """Send live events until asked to end, or so many minutes of them; 0: without end."""
-        return send(
-            stream, log, stream.slots(timedelta(minutes=minutes)) or None, ended, WallClock()
-        )
+        """Send live events until asked to end, or so many minutes of them; 0: without end.
+
+        Args:
+            encoded: writes the events in another format than JSON.
+        """
+        slots = stream.slots(timedelta(minutes=minutes)) or None
+        return send(stream, log, slots, ended, WallClock(), encoded)

@@ -24,7 +24,7 @@ from aquifer.automation import RETRIES, gone_stale, upstream_advanced
 from aquifer.bronze import BronzeTable
 from aquifer.contract import contract_fields
 from aquifer.disk import disk_trouble
-from aquifer.errors import AquiferError
+from aquifer.errors import AquiferError, PassingError
 from aquifer.lineage import raw_fields
 from aquifer.quarantine import QuarantinedRow, quarantine_name
 from aquifer.runtime import Runtime
@@ -91,13 +91,14 @@ def silver_asset(table: SilverTable) -> AssetsDefinition:
             ),
         ],
         check_specs=check_specs(table.name, table.contract),
-        required_resource_keys={"lake", "engine"},
+        required_resource_keys={"lake", "engine", "schemas"},
         retry_policy=RETRIES,
     )
     def advance(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
         lake = context.resources.lake.lake
         with permanent_errors_fail_at_once():
-            advanced = table.advance(Runtime(context.resources.engine.spark_session, lake))
+            session, schemas = context.resources.engine.spark_session, context.resources.schemas
+            advanced = table.advance(Runtime(session, lake, schemas))
         standing = table.standing(lake)
         checks = check_results(advanced, standing, table.contract)
         yield materialization(
@@ -137,12 +138,13 @@ def silver_lineage(table: SilverTable) -> Lineage:
 
 @contextmanager
 def permanent_errors_fail_at_once() -> Iterator[None]:
-    """What a person must mend is not retried."""
+    """What a person must mend is not retried; what may pass is."""
     try:
         with disk_trouble():
             yield
     except AquiferError as error:
-        raise Failure(description=str(error), allow_retries=False) from error
+        passing = isinstance(error, PassingError)
+        raise Failure(description=str(error), allow_retries=passing) from error
 
 
 def _code_version(*parts: Any) -> str:

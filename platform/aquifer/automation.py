@@ -13,7 +13,7 @@ from dagster import (
 )
 
 RETRIES = RetryPolicy(max_retries=3, delay=2, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
-"""For what may pass by itself; an `AquiferError` will not, and fails at once."""
+"""For what may pass by itself; an `AquiferError` fails at once unless it is a `PassingError`."""
 
 COOL_DOWN = "*/15 * * * *"
 """How often a stale table is tried again: a source that is down must not start run after run."""

@@ -51,7 +51,7 @@ class EventTopic(TopicTable):
     def refused(self, event: Mapping[str, Any], reasons: Sequence[str]) -> dict[str, Any]:
         """The quarantine's row of an event, from `EVENT_COLUMNS` and `_raw`.
 
-        Of a value that is no text, the record is its bytes in base64.
+        Of a value that has no text, the record is its bytes in base64.
         """
         stray = event[BYTES] and b64encode(event[BYTES]).decode()
         origin = {name: event[name] for name in EVENT_COLUMNS}
@@ -63,3 +63,8 @@ class EventTopic(TopicTable):
             "raw": stray if event["_raw"] is None else event["_raw"],
             "_origin": json.dumps(origin | published),
         }
+
+    def fields_of(self, refused: Mapping[str, Any]) -> dict[str, str | None]:
+        # Bytes that nobody has repaired are read again as they came.
+        stray = json.loads(refused["_origin"])[BYTES]
+        return {"value": None if refused["raw"] == stray else refused["raw"]}

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aquifer.bronze import Batch, BronzeTable
 from aquifer.contract import Contract, contract_fields
 from aquifer.errors import SourceError
 from aquifer.eventlog import EventLog, EventReader
 from aquifer.lake import Lake
+
+NUL = b"\0"
 
 BYTES = "_bytes"
 """The column that keeps a value which is no text."""
@@ -128,9 +131,18 @@ def _received(events: pa.Table) -> pa.Table:
 
 
 def _text(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """Values as text, null where they are none, and those that are none as bytes."""
+    """Values as text, null where they are none, and those that are none as bytes.
+
+    What begins with the byte 0 is none, though it may happen to be UTF-8: binary formats do.
+    """
+    binary = pc.starts_with(values, NUL)
+    stray = pa.nulls(len(values), pa.binary())
+    rest = values
+    if pc.any(binary).as_py():
+        stray = pc.if_else(binary, values, None)
+        rest = pc.if_else(binary, None, values)
     try:
-        return values.cast(pa.string()), pa.nulls(len(values), pa.binary())
+        return rest.cast(pa.string()), stray
     except pa.ArrowInvalid:
         told = [(value, _decoded(value)) for value in values.to_pylist()]
     texts = pa.chunked_array([pa.array([text for _, text in told], pa.string())])
@@ -140,7 +152,7 @@ def _text(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
 
 def _decoded(value: bytes | None) -> str | None:
     try:
-        return None if value is None else value.decode()
+        return None if value is None or value.startswith(NUL) else value.decode()
     except UnicodeDecodeError:
         return None
 

@@ -24,6 +24,9 @@ from aquifer.plugins import plugin
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+    from aquifer.avro_events import AvroTopics
+    from aquifer.schema_source import SchemaRegistry
+
 PROJECT = Path(__file__).parents[2]
 
 MODEST_RATE = 20.0
@@ -45,6 +48,13 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
+
+
+class EventFormat(StrEnum):
+    """How simulated events are written."""
+
+    json = "json"
+    avro = "avro"
 
 
 @app.command()
@@ -109,6 +119,9 @@ def simulate(
         str | None,
         typer.Option(help="When the first event is due, in ISO 8601, UTC unless it says; at once."),
     ] = None,
+    format: Annotated[
+        EventFormat, typer.Option(help="How events are written; avro takes a schema registry.")
+    ] = EventFormat.json,
 ) -> None:
     """Send live events of simulated tills, shops and sensors to the event log, open loop."""
     from aquifer import signals
@@ -121,9 +134,10 @@ def simulate(
     asked = signals.caught()
     wired = plugin("environment").resources()
     simulation = wired["simulation"]
+    encoded = _in_avro(wired["schemas"]) if format is EventFormat.avro else None
     with disk_trouble(), wired["events"].reading() as log:
         stream = simulation.live(begin, rate, seed=seed, topics=topic or ())
-        sent = simulation.send(stream, log, minutes, lambda: bool(asked))
+        sent = simulation.send(stream, log, minutes, lambda: bool(asked), encoded)
     by_topic = ", ".join(f"{count:,} to {name}" for name, count in sorted(sent.events.items()))
     print(
         f"{sent.events.total():,} events sent, {by_topic or 'none was due'}; "
@@ -280,6 +294,16 @@ def _dagster_home() -> Path:
     os.environ["DAGSTER_HOME"] = str(dagster_home(home, PROJECT / "dagster.yaml"))
     os.environ.update(BATCH_SIZE)
     return home
+
+
+def _in_avro(registry: "SchemaRegistry | None") -> "AvroTopics":
+    """What writes the events of every topic in Avro, their schemas registered."""
+    if registry is None:
+        raise SettingError("--format avro needs AQUIFER_SCHEMA_REGISTRY to be set to a URL")
+    from aquifer.avro_events import AvroTopics
+
+    contracts = {table.reads.topic: table.contract for table in _plugin("tables").event_tables()}
+    return AvroTopics.registered(contracts, registry)
 
 
 def _instant(text: str) -> datetime:

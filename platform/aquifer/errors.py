@@ -5,6 +5,10 @@ class AquiferError(Exception):
     """Base of every error that the command line prints as one line. Not retried by a run."""
 
 
+class PassingError(AquiferError):
+    """What may pass by itself, such as a service that is down. Retried by a run."""
+
+
 class SettingError(AquiferError):
     """A setting, URL or argument has a value that cannot be used."""
 

@@ -167,7 +167,7 @@ def replay_job(tables: Sequence[SilverTable]) -> JobDefinition:
     """The job that replays the quarantine of a table."""
     by_name = {table.name: table for table in tables}
 
-    @op(required_resource_keys={"lake", "engine"}, retry_policy=RETRIES)
+    @op(required_resource_keys={"lake", "engine", "schemas"}, retry_policy=RETRIES)
     def replay_refused_rows(context: OpExecutionContext, config: ReplayConfig) -> None:
         with permanent_errors_fail_at_once():
             if config.table not in by_name:
@@ -175,7 +175,8 @@ def replay_job(tables: Sequence[SilverTable]) -> JobDefinition:
                     f"there is no silver table {config.table}; use one of {', '.join(by_name)}"
                 )
             lake: Lake = context.resources.lake.lake
-            runtime = Runtime(context.resources.engine.spark_session, lake)
+            session, schemas = context.resources.engine.spark_session, context.resources.schemas
+            runtime = Runtime(session, lake, schemas)
             repairs = read_repairs(Path(config.repairs)) if config.repairs else {}
             done = replay(by_name[config.table], runtime, repairs)
         counts = {

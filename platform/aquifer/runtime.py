@@ -5,20 +5,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
-from pyspark.sql import SparkSession
+import pyarrow as pa
+from pyarrow import parquet
+from pyspark.sql import DataFrame, SparkSession
 from upath import UPath
 
 from aquifer.lake import Lake
+from aquifer.schema_source import SchemaSource
 
 SCRATCH = "_staging"
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """An engine session and the lake that it writes."""
+    """An engine session and the lake that it writes.
+
+    Args:
+        schemas: where the schemas of binary events are found; None: no event is binary.
+    """
 
     session: SparkSession
     lake: Lake
+    schemas: SchemaSource | None = None
 
     @contextmanager
     def staging(self) -> Iterator[str]:
@@ -39,6 +47,17 @@ class Runtime:
         staged = self.session.read.parquet(folder) if written else rows.limit(0)
         staged.createOrReplaceTempView(view)
         return view
+
+    def hand_over(self, rows: pa.Table, place: str, name: str) -> DataFrame:
+        """Rows of this process as the engine reads them, by a file in a place of `staging()`.
+
+        Sent to it instead, rows of more than about 100 MB would be too many for one message.
+        """
+        file = UPath(place, **dict(self.lake.storage_options)) / f"{name}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as written:
+            parquet.write_table(rows, written)
+        return self.session.read.parquet(f"{place}/{name}.parquet")
 
 
 def remove_tree(folder: UPath) -> None:

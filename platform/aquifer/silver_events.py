@@ -24,6 +24,7 @@ from aquifer.conform import REASONS, conform_sql
 from aquifer.contract import Contract, contract_fields
 from aquifer.errors import ContractError
 from aquifer.event_contents import Candidates, Settled
+from aquifer.event_texts import EventTexts
 from aquifer.instants import instant
 from aquifer.known_events import CONTENT_HASH, ID_HASH, KnownEvents
 from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake
@@ -83,12 +84,15 @@ class EventTable(SilverTable):
         received = runtime.session.table(self.reads.name).where(
             f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
         )
-        settled, refused = self._settled(lake, self._checked(runtime, received))
+        texts = EventTexts(runtime, place)
+        events, refused = self._checked(runtime, texts, received)
+        settled, others = self._settled(lake, texts, events)
+        refused += others
         append_refused(lake, self.name, refused, {self.reads.name: upto})
         watermark = lake.progress(self.name, WATERMARK)
         reached = max(watermark, _latest(settled.fresh, self.time) - DELAY_US)
         before = lake.table(self.name).count()
-        self._commit(lake, settled, {self.reads.name: upto, WATERMARK: reached})
+        self._commit(lake, texts, settled, {self.reads.name: upto, WATERMARK: reached})
         kept = int(lake.table(self.name).count() - before)
         return {
             "rows_in": int(received.count()),
@@ -105,11 +109,14 @@ class EventTable(SilverTable):
     def take_in_again(
         self, runtime: Runtime, place: str, received: pa.Table
     ) -> Sequence[Mapping[str, Any]]:
-        events = self._checked(runtime, runtime.session.createDataFrame(received))
-        settled, refused = self._settled(runtime.lake, events)
-        self._commit(runtime.lake, settled, {})
+        texts = EventTexts(runtime, place)
+        again = runtime.session.createDataFrame(received)
+        events, refused = self._checked(runtime, texts, again)
+        settled, others = self._settled(runtime.lake, texts, events)
+        refused += others
+        self._commit(runtime.lake, texts, settled, {})
         reasons = {row["position"]: row["reasons"] for row in refused}
-        positions = map(self.reads.position, events.select(EVENT_COLUMNS).to_pylist())
+        positions = map(self.reads.position, received.select(EVENT_COLUMNS).to_pylist())
         return [{"_position": at, REASONS: reasons.get(at, [])} for at in positions]
 
     def standing(self, lake: Lake) -> Standing:
@@ -118,14 +125,24 @@ class EventTable(SilverTable):
         reasons = Counter(reason for row in waiting for reason in row)
         return Standing(rows=rows, waiting=len(waiting), reasons=reasons)
 
-    def _checked(self, runtime: Runtime, received: DataFrame) -> pa.Table:
-        """Events with the contract's columns, `_reasons` and those of the platform."""
-        session = runtime.session
-        received.createOrReplaceTempView("received")
-        session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
-        return session.sql(conform_sql(session, self.contract, self.query)).toArrow()
+    def _checked(
+        self, runtime: Runtime, texts: EventTexts, received: DataFrame
+    ) -> tuple[pa.Table, list[dict[str, Any]]]:
+        """Events with the contract's columns, `_reasons` and those of the platform.
 
-    def _settled(self, lake: Lake, events: pa.Table) -> tuple[Settled, list[dict[str, Any]]]:
+        And rows of the quarantine for those that have no text to be checked.
+        """
+        session = runtime.session
+        read, unread = texts.read(received)
+        read.createOrReplaceTempView("received")
+        session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
+        checked = session.sql(conform_sql(session, self.contract, self.query)).toArrow()
+        refused = [self.reads.refused({**event, "_raw": None}, [why]) for event, why in unread]
+        return checked, refused
+
+    def _settled(
+        self, lake: Lake, texts: EventTexts, events: pa.Table
+    ) -> tuple[Settled, list[dict[str, Any]]]:
         """The events that count, and rows of the quarantine for those that do not."""
         passed = pc.equal(pc.list_value_length(events[REASONS]), 0)
         known = self._known(lake)
@@ -136,28 +153,32 @@ class EventTable(SilverTable):
             self.reads.refused(event, _reasons(event))
             for event in events.filter(pc.invert(passed)).to_pylist()
         ]
-        refused += self._conflicts(lake, settled.losing)
+        refused += self._conflicts(lake, texts, settled.losing)
         if len(settled.winning):
-            refused += self._conflicts(lake, self._held(lake, settled.winning))
+            refused += self._conflicts(lake, texts, self._held(lake, settled.winning))
         return settled, refused
 
-    def _conflicts(self, lake: Lake, events: pa.Table) -> Iterator[dict[str, Any]]:
+    def _conflicts(
+        self, lake: Lake, texts: EventTexts, events: pa.Table
+    ) -> Iterator[dict[str, Any]]:
         """Rows of the quarantine for events whose content does not count, found in bronze again."""
         places = events.select(["_partition", "_offset"]).to_pylist()
         if places:
             there = reduce(or_, (_equal(place) for place in places))
             for event in lake.read(self.reads.name, None, there).to_pylist():
-                yield self.reads.refused({**event, "_raw": event["value"]}, [CONFLICT])
+                yield self.reads.refused({**event, "_raw": texts.of(event)}, [CONFLICT])
 
     def _held(self, lake: Lake, events: pa.Table) -> pa.Table:
         """The rows of the table that have the ids of these events."""
         key = self.target.keys[0]
         return lake.read(self.name, None, [(key, "in", events[key].to_pylist())])
 
-    def _commit(self, lake: Lake, settled: Settled, marks: Mapping[str, int]) -> None:
+    def _commit(
+        self, lake: Lake, texts: EventTexts, settled: Settled, marks: Mapping[str, int]
+    ) -> None:
         """Write what counts; the marks stand in the transaction of the last rows."""
         if len(settled.winning):
-            self._replace(lake, self._stamped(lake, settled.winning))
+            self._replace(lake, texts, self._stamped(lake, settled.winning))
         fresh = self._stamped(lake, settled.fresh)
         if len(fresh):
             lake.append(self.name, fresh, marks)
@@ -169,10 +190,10 @@ class EventTable(SilverTable):
     def _known(self, lake: Lake) -> KnownEvents:
         return _known(lake.uri(self.name), self.name, self.target.keys[0])
 
-    def _replace(self, lake: Lake, rows: pa.Table) -> None:
+    def _replace(self, lake: Lake, texts: EventTexts, rows: pa.Table) -> None:
         key = self.target.keys[0]
         held = self._held(lake, rows)
-        raws = {row["position"]: row["raw"] for row in self._conflicts(lake, held)}
+        raws = {row["position"]: row["raw"] for row in self._conflicts(lake, texts, held)}
         former = {
             row[key]: [*(row[FORMER] or []), raws.get(self.reads.position(row))]
             for row in held.to_pylist()

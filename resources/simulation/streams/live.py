@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import pyarrow as pa
+
 from aquifer.eventlog import EventLog
 from resources.simulation.streams.stream import EventStream
 
@@ -15,6 +17,10 @@ TICK_SECONDS = 0.05
 
 MOST_AT_ONCE = 20_000
 """Slots of one batch: what memory holds when much is overdue."""
+
+
+Encoded = Callable[[str, pa.Table], pa.Table]
+"""Writes the events of a topic in another format."""
 
 
 class Clock(Protocol):
@@ -56,29 +62,38 @@ def send(
     slots: int | None,
     ended: Callable[[], bool],
     clock: Clock,
+    encoded: Encoded | None = None,
 ) -> Sent:
     """Send the first slots, or all, until asked to end.
 
     Args:
         slots: how many; None: without end.
         ended: whether to end now. What is being sent is sent.
+        encoded: None: as JSON.
     """
     sent = Sent()
     while not ended() and (slots is None or sent.slots < slots):
         due = stream.due(clock.now())
         last = min(due, sent.slots + MOST_AT_ONCE, *([] if slots is None else [slots]))
         if last > sent.slots:
-            _send(stream, log, last, sent, clock)
+            _send(stream, log, last, sent, clock, encoded)
         if last == due:
             clock.wait(TICK_SECONDS)
     return sent
 
 
-def _send(stream: EventStream, log: EventLog, last: int, sent: Sent, clock: Clock) -> None:
+def _send(
+    stream: EventStream,
+    log: EventLog,
+    last: int,
+    sent: Sent,
+    clock: Clock,
+    encoded: Encoded | None,
+) -> None:
     """Send what was not sent before a slot."""
     batch = stream.batch(sent.slots, last)
     for topic, events in batch.events.items():
-        log.produce(topic, events)
+        log.produce(topic, encoded(topic, events) if encoded else events)
         sent.events[topic] += events.num_rows
     sent.behind = max(sent.behind, clock.now() - stream.due_at(sent.slots))
     sent.slots = last
