@@ -18,6 +18,8 @@ class Registry:
         self.schemas: dict[int, dict[str, Any]] = {}
         self.subjects: dict[int, str] = {}
         self.asked: list[str] = []
+        self.failing: int | None = None
+        """The status of every answer, if it is ill."""
         self._token = b64encode(f"{user}:{password}".encode()).decode() if user else None
         self._port = 0
         self.up()
@@ -59,7 +61,9 @@ class Registry:
         path = urlsplit(handler.path).path
         self.asked.append(f"{handler.command} {path}")
         given = handler.headers.get("Authorization")
-        if self._token and given != f"Basic {self._token}":
+        if self.failing:
+            status, told = self.failing, {"error_code": 50001, "message": "Error in the backend"}
+        elif self._token and given != f"Basic {self._token}":
             status, told = 401, {"error_code": 40101, "message": "Unauthorized"}
         elif body is None:
             status, told = self._get(path)

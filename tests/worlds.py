@@ -40,10 +40,10 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.lake_resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
-        engine = EngineResource(url="sail://", lake=self.lake_resource)
+        self.engine = EngineResource(url="sail://", lake=self.lake_resource)
         self.lake = self.lake_resource.lake
-        self.runtime = Runtime(engine.spark_session, self.lake)
-        self.remote = engine.remote
+        self.runtime = Runtime(self.engine.spark_session, self.lake)
+        self.remote = self.engine.remote
         self.gold = tables.gold
         self._forget()
 

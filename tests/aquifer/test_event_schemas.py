@@ -315,6 +315,29 @@ def test_what_json_says_is_what_avro_says_wherever_the_host_is():
     }
 
 
+def test_types_that_contracts_do_not_have_are_told_all_the_same():
+    types = {
+        "rate": {"type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 12},
+        "icon": "bytes",
+        "at": {"type": "long", "logicalType": "timestamp-millis"},
+        "kind": {"type": "enum", "name": "Kind", "symbols": ["A", "B"]},
+        "more": {"type": "map", "values": "int"},
+    }
+    fields = [{"name": name, "type": type_} for name, type_ in types.items()]
+    schema = {"type": "record", "name": "Foreign", "fields": fields}
+    event = {"rate": Decimal(0), "icon": b"\0\xff", "at": datetime(2026, 3, 1, tzinfo=UTC)}
+    stream = BytesIO()
+    schemaless_writer(stream, parse_schema(schema), event | {"kind": "B", "more": {"a": 1}})
+    told = AvroReader(Held(schema)).read(HEADER.pack(0, 1) + stream.getvalue())
+    assert json.loads(told.text) == {
+        "rate": "0.000000000000",
+        "icon": "AP8=",
+        "at": "2026-03-01 00:00:00+00:00",
+        "kind": "B",
+        "more": {"a": 1},
+    }
+
+
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.binary(max_size=60), st.integers(0, 60), st.sampled_from([1, 2]))
 def test_whatever_the_bytes_are_an_event_is_read_or_refused(junk, place, null_from):

@@ -14,18 +14,18 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from dagster import Failure
+from dagster import Failure, materialize
 from fastavro import parse_schema, schemaless_writer
 from registry import Registry, serving
 from worlds import SILVER, Streams
 
 from aquifer import cli
-from aquifer.assets import permanent_errors_fail_at_once
+from aquifer.assets import permanent_errors_fail_at_once, silver_asset
 from aquifer.avro_events import HEADER, AvroTopics
 from aquifer.avro_schema import avro_schema
 from aquifer.errors import SettingError
 from aquifer.eventlog import PRODUCED
-from aquifer.replay import replay
+from aquifer.replay import replay, replay_job
 from assets import tables
 from resources import environment
 from resources.event_log.embedded import EmbeddedEventLog
@@ -48,9 +48,8 @@ class Avro(Streams):
 
     def __init__(self, folder: Path, registry: Registry) -> None:
         super().__init__(folder)
-        self.plain = self.runtime
         self.client = ConfluentRegistry(registry.url)
-        self.runtime = replace(self.plain, schemas=self.client)
+        self.runtime = replace(self.runtime, schemas=self.client)
 
     def refused(self) -> dict[str, list[str]]:
         """Of each refused reading that waits, by its raw record, the reasons."""
@@ -230,12 +229,21 @@ def test_contents_in_avro_that_contradict_each_other_are_kept_as_text(world, reg
 
 def test_without_a_registry_an_event_in_avro_is_a_dead_letter_that_waits_for_one(world, registry):
     registry.add(SCHEMA, 1)
-    with_registry, world.runtime = world.runtime, world.plain
     value = framed(1, SCHEMA, reading("a"))
     world.produce("iot.readings", value)
-    assert world.take_in("iot.readings").quarantined == 1
+    READINGS.reads.advance(world.lake, world.log)
+    wired = {"lake": world.lake_resource, "engine": world.engine, "schemas": None}
+    assert materialize([silver_asset(READINGS)], resources=wired).success
     assert world.refused() == {b64encode(value).decode(): ["json_unreadable"]}
-    assert replay(READINGS, with_registry, {}).taken_in == 1
+    wired["schemas"] = world.client
+    config = {"ops": {"replay_refused_rows": {"config": {"table": READINGS.name}}}}
+    job = replay_job([READINGS])
+    assert job.execute_in_process(config, resources=wired).success
+    assert world.ids() == {"a"}
+    world.produce("iot.readings", framed(1, SCHEMA, reading("b")))
+    READINGS.reads.advance(world.lake, world.log)
+    assert materialize([silver_asset(READINGS)], resources=wired).success
+    assert world.ids() == {"a", "b"}
 
 
 def test_the_command_simulates_events_in_avro_given_a_registry(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from registry import Registry, serving
 
-from aquifer.errors import SettingError, SourceError
+from aquifer.errors import PassingError, SettingError, SourceError
 from resources.environment import resources
 from resources.schema_registry import ConfluentRegistry, schema_registry
 
@@ -40,6 +40,17 @@ def test_a_schema_that_the_registry_refuses_is_an_error_with_its_reason(registry
     refused = SCHEMA | {"name": "refused"}
     with pytest.raises(SourceError, match=r"answers 409 to http\S+-value/versions: .*incompatible"):
         ConfluentRegistry(registry.url).register("pos.events", refused)
+
+
+def test_a_registry_that_fails_may_pass(registry):
+    client = ConfluentRegistry(registry.url)
+    number = client.register("pos.events", SCHEMA)
+    # One that is not tried again at once, to spare the test the time.
+    registry.failing = 507
+    with pytest.raises(PassingError, match=r"answers 507 to http\S+/1, and events .* the backend"):
+        client.schema(number)
+    registry.failing = None
+    assert client.schema(number) == SCHEMA
 
 
 def test_user_and_password_are_asked_for_and_shown_to_nobody():
