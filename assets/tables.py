@@ -29,11 +29,6 @@ gold = Gold(
 )
 
 
-def event_tables() -> list[EventTable]:
-    """The silver tables of events."""
-    return [table for table in silver if isinstance(table, EventTable)]
-
-
 def contracts() -> dict[str, type[Contract]]:
     """The contract of every table, by name."""
     return {table.name: table.contract for table in [*bronze, *silver]} | dict(gold.contracts)

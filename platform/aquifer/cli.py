@@ -255,8 +255,8 @@ def event_schemas(
     """Append to the history of each topic's event schemas what its contract has changed."""
     from aquifer.event_schemas import bring_up_to_date
 
-    tables = _plugin("tables")
-    bring_up_to_date(tables.event_tables(), tables.EVENT_SCHEMAS, check=check)
+    tables = plugin("tables")
+    bring_up_to_date(tables.events, tables.EVENT_SCHEMAS, check=check)
 
 
 def main() -> None:
@@ -302,7 +302,7 @@ def _in_avro(registry: "SchemaRegistry | None") -> "AvroTopics":
         raise SettingError("--format avro needs AQUIFER_SCHEMA_REGISTRY to be set to a URL")
     from aquifer.avro_events import AvroTopics
 
-    contracts = {table.reads.topic: table.contract for table in _plugin("tables").event_tables()}
+    contracts = {table.reads.topic: table.contract for table in plugin("tables").events}
     return AvroTopics.registered(contracts, registry)
 
 

@@ -71,12 +71,12 @@ def drain_job(
         gold: the gold tables.
     """
 
-    @op(required_resource_keys={"lake", "engine", "events"})
+    @op(required_resource_keys={"lake", "engine", "events", "schemas"})
     def drain_streams(context: OpExecutionContext, config: DrainConfig) -> None:
         lake: Lake = context.resources.lake.lake
         with permanent_errors_fail_at_once(), lake.leases.hold([LEASE]):
             engine = context.resources.engine
-            runtime = Runtime(engine.spark_session, lake)
+            runtime = Runtime(engine.spark_session, lake, context.resources.schemas)
             reading = context.resources.events.reading
             drain = Drain(runtime, engine.remote, reading, tables, gold)
             drain.prepare(silver)

@@ -32,7 +32,7 @@ from resources.event_log.embedded import EmbeddedEventLog
 from resources.schema_registry import ConfluentRegistry
 
 TOPICS = ("pos.events", "web.events", "mobile.events", "iot.readings")
-CONTRACTS = {table.reads.topic: table.contract for table in tables.event_tables()}
+CONTRACTS = {table.reads.topic: table.contract for table in tables.events}
 READINGS = SILVER["silver.iot_readings"]
 START = datetime(2026, 3, 1, 8, 26, tzinfo=UTC)
 
