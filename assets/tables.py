@@ -5,6 +5,7 @@ from pathlib import Path
 import assets.bronze
 import assets.gold
 import assets.silver
+import assets.stream
 from aquifer import catalogue
 from aquifer.bronze import BronzeTable
 from aquifer.contract import Contract, table_metadata
@@ -12,6 +13,7 @@ from aquifer.dbt_project import DbtProject
 from aquifer.gold import Gold
 from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
+from aquifer.stream_table import StreamTable
 from assets import snapshots
 from resources.environment import home
 
@@ -22,6 +24,7 @@ EVENT_SCHEMAS = Path(__file__).parent / "schemas"
 bronze = catalogue.declared(assets.bronze, BronzeTable)
 silver = catalogue.declared(assets.silver, SilverTable)
 events = [table for table in silver if isinstance(table, EventTable)]
+stream = catalogue.declared(assets.stream, StreamTable)
 gold = Gold(
     DbtProject(PROJECT, home() / "dbt"),
     catalogue.contracts(assets.gold, "gold"),
@@ -31,7 +34,9 @@ gold = Gold(
 
 def contracts() -> dict[str, type[Contract]]:
     """The contract of every table, by name."""
-    return {table.name: table.contract for table in [*bronze, *silver]} | dict(gold.contracts)
+    return {table.name: table.contract for table in [*bronze, *silver, *stream]} | dict(
+        gold.contracts
+    )
 
 
 def clustering() -> dict[str, tuple[str, ...]]:

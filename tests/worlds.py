@@ -27,7 +27,8 @@ from resources.rewards_database import RewardsExtracts
 from resources.sqlite import connect, transaction
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
-LAYERS = ("bronze", "silver", "gold")
+LAYERS = ("bronze", "silver", "stream", "gold")
+STREAM = {table.name: table for table in tables.stream}
 SILVER = {table.name: table for table in tables.silver}
 DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
 SALES = ["gold.fct_sales", "gold.daily_sales", "gold.hourly_metrics"]

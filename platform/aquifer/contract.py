@@ -32,8 +32,10 @@ from aquifer.declarations import (
     days,
     glossary,
     hours,
+    minutes,
     pii,
     references,
+    seconds,
     table,
 )
 from aquifer.errors import ContractError
@@ -56,9 +58,11 @@ __all__ = [
     "glossary",
     "hours",
     "keys",
+    "minutes",
     "pii",
     "references",
     "schema_of",
+    "seconds",
     "table",
     "table_metadata",
 ]

@@ -23,6 +23,16 @@ ROW_CHECKS = (
 _REFERENCE = re.compile(r"[a-z_]+\.[a-z_0-9]+\.[a-z_0-9]+")
 
 
+def seconds(count: float) -> timedelta:
+    """`count` seconds."""
+    return timedelta(seconds=count)
+
+
+def minutes(count: float) -> timedelta:
+    """`count` minutes."""
+    return timedelta(minutes=count)
+
+
 def hours(count: float) -> timedelta:
     """`count` hours."""
     return timedelta(hours=count)

@@ -215,6 +215,18 @@ class Lake:
         seq = table.transaction_version(SEQUENCE)
         return Snapshot(int(table.version()), NOTHING if seq is None else seq)
 
+    def reach(self, name: str, since: int, upto: int, rows: int) -> int:
+        """The `_seq`, at most `upto`, up to which there are about so many rows after `since`."""
+        files = pa.table(self.table(name).get_add_actions(flatten=True))
+        last = f"max.{SEQUENCE}"
+        waiting = files.select([last, "num_records"]).filter(pc.field(last) > since).sort_by(last)
+        found = 0
+        for seq, count in zip(*(column.to_pylist() for column in waiting.columns), strict=True):
+            found += count
+            if found >= rows:
+                return min(int(seq), upto)
+        return upto
+
     def next_seq(self, name: str) -> int:
         """The `_seq` of the rows that the next commit writes; call it under the table's lease."""
         return self.version(name) + 1
@@ -238,6 +250,35 @@ class Lake:
     def compact(self, name: str) -> None:
         """Put small files together; call it under the table's lease."""
         self.table(name).optimize.compact(target_size=COMPACTED_BYTES)
+
+    def merge(
+        self, name: str, rows: pa.Table, keys: Sequence[str], within: str, marks: Mapping[str, int]
+    ) -> int:
+        """Insert rows or replace them by key, and record marks, in one transaction.
+
+        For tables of which a few files hold what changes.
+
+        Args:
+            rows: one a key, with all columns of the table but `_seq`, which is set here.
+            within: SQL (of DataFusion) that a row `t` of the table lies where the rows belong.
+
+        Returns:
+            The table's new version.
+        """
+        table = self.table(name)
+        seq = table.version() + 1
+        rows = rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows)))
+        matched = [*(f"t.`{key}` = s.`{key}`" for key in keys), within]
+        columns = {f"`{column}`": f"s.`{column}`" for column in rows.column_names}
+        merger = table.merge(
+            rows,
+            " and ".join(matched),
+            source_alias="s",
+            target_alias="t",
+            commit_properties=_commit({**marks, SEQUENCE: seq}),
+        )
+        merger.when_matched_update(columns).when_not_matched_insert(columns).execute()
+        return self.version(name)
 
     def record(self, name: str, marks: Mapping[str, int]) -> int:
         """Record progress by a commit without rows; the table's new version."""

@@ -20,8 +20,9 @@ from pyspark.sql import DataFrame
 
 from aquifer.advance import Standing
 from aquifer.bronze_events import EVENT_COLUMNS, EventTopic
+from aquifer.bronze_topics import BYTES
 from aquifer.conform import REASONS, conform_sql
-from aquifer.contract import Contract, contract_fields
+from aquifer.contract import Contract, arrow_schema, contract_fields
 from aquifer.errors import ContractError
 from aquifer.event_contents import Candidates, Settled
 from aquifer.event_texts import EventTexts
@@ -80,7 +81,9 @@ class EventTable(SilverTable):
         begun = lake.progress(quarantine_name(self.name), self.reads.name)
         # What a killed advance has begun is repeated as it was: in a larger batch, contents could
         # win that the quarantine has by now.
-        upto = begun if begun > since else _reach(lake, self.reads.name, since, upto)
+        upto = (
+            begun if begun > since else lake.reach(self.reads.name, since, upto, EVENTS_PER_ADVANCE)
+        )
         received = runtime.session.table(self.reads.name).where(
             f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
         )
@@ -118,6 +121,16 @@ class EventTable(SilverTable):
         reasons = {row["position"]: row["reasons"] for row in refused}
         positions = map(self.reads.position, received.select(EVENT_COLUMNS).to_pylist())
         return [{"_position": at, REASONS: reasons.get(at, [])} for at in positions]
+
+    def contents(self, runtime: Runtime, texts: Sequence[str]) -> pa.Table:
+        """Contents that events had before (`_former`), in the contract's columns."""
+        none = {name: [None] * len(texts) for name in EVENT_COLUMNS}
+        types = {"value": pa.string(), **{name: pa.int64() for name in EVENT_COLUMNS}}
+        types |= {"_published_at": pa.timestamp("us", "UTC"), BYTES: pa.binary()}
+        schema = pa.schema(list(types.items()))
+        received = pa.Table.from_pydict({"value": texts, **none}, schema)
+        events = self._checked(runtime, runtime.session.createDataFrame(received))
+        return events.select(arrow_schema(self.contract).names)
 
     def standing(self, lake: Lake) -> Standing:
         rows = int(lake.table(self.name).count())
@@ -247,19 +260,6 @@ def events(
 def _known(place: str, name: str, key: str) -> KnownEvents:
     """This process's memory of a table."""
     return KnownEvents(name, key)
-
-
-def _reach(lake: Lake, name: str, since: int, upto: int) -> int:
-    """The `_seq` of a table up to which there are about as many rows as one advance takes."""
-    files = pa.table(lake.table(name).get_add_actions(flatten=True))
-    last = f"max.{SEQUENCE}"
-    waiting = files.select([last, "num_records"]).filter(pc.field(last) > since).sort_by(last)
-    rows = 0
-    for seq, count in zip(*(column.to_pylist() for column in waiting.columns), strict=True):
-        rows += count
-        if rows >= EVENTS_PER_ADVANCE:
-            return min(int(seq), upto)
-    return upto
 
 
 def _latest(events: pa.Table, time: str) -> int:

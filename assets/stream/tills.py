@@ -1,0 +1,13 @@
+"""The tills as stream tables see them: what a void takes back is not there."""
+
+from aquifer.event_source import EventSource, TakesBack
+from assets.silver.pos_events import pos_events
+
+TILLS = EventSource(pos_events, TakesBack("voids", when="type = 'void'"))
+
+LINES = """
+    select *, upper(trim(line.sku)) as sku, line.quantity as quantity,
+        try_cast(line.quantity * line.unit_price - line.discount as decimal(18, 4)) as net_amount
+    from (select *, explode(lines) as line from events where type in ('sale', 'return'))
+"""
+"""SQL of the lines of sales and returns among `events`."""
