@@ -4,6 +4,7 @@ from dagster import DailyPartitionsDefinition, Definitions, in_process_executor
 
 from aquifer.assets import bronze_asset, silver_asset
 from aquifer.dbt_assets import gold_assets
+from aquifer.stream_assets import stream_asset
 from assets import jobs, snapshots, sources, tables
 from resources.environment import resources
 
@@ -12,6 +13,7 @@ defs = Definitions(
         *sources.assets,
         *(bronze_asset(table) for table in tables.bronze),
         *(silver_asset(table) for table in tables.silver),
+        *(stream_asset(table) for table in tables.stream),
         gold_assets(
             tables.gold,
             name="gold",

@@ -15,7 +15,7 @@ from aquifer.stream_windows import Dimension
 from aquifer.windowed import windowed
 from aquifer.windows import tumbling
 from assets.gold.dim_store import DimStore
-from assets.stream.tills import LINES, TILLS
+from assets.stream.tills import LINES, TILLS, UNKNOWN_STORE
 
 
 class SalesPerMinute(Contract):
@@ -25,7 +25,7 @@ class SalesPerMinute(Contract):
     store_id: str = Key(description="store of the tills")
     store_key: str = Key(
         metadata=references("gold.dim_store.store_key"),
-        description="version of the store at the time of the sale; `unknown` without one",
+        description="version of the store at the time of the sale; the unknown one without any",
     )
     window_end: Timestamp = Field(description="end of the minute, UTC")
     city: str | None = Field(description="city of the store at the time of the sale")
@@ -55,7 +55,7 @@ def sales_per_minute() -> str:
     return f"""
     select
         l.window_start, l.window_end, l.store_id,
-        coalesce(s.store_key, 'unknown') as store_key,
+        coalesce(s.store_key, {UNKNOWN_STORE}) as store_key,
         max(s.city) as city,
         coalesce(max(s.country), 'Unspecified') as country,
         count(distinct case when l.type = 'sale' then l.event_id end) as sales,
@@ -65,5 +65,5 @@ def sales_per_minute() -> str:
     from ({LINES}) l
     left join dim_store s
         on l.store_id = s.store_id and l.event_time >= s.valid_from and l.event_time < s.valid_to
-    group by l.window_start, l.window_end, l.store_id, coalesce(s.store_key, 'unknown')
+    group by l.window_start, l.window_end, l.store_id, coalesce(s.store_key, {UNKNOWN_STORE})
     """

@@ -5,6 +5,9 @@ from assets.silver.pos_events import pos_events
 
 TILLS = EventSource(pos_events, TakesBack("voids", when="type = 'void'"))
 
+UNKNOWN_STORE = "md5(concat_ws('|', 'unknown', unix_micros(timestamp'1900-01-01 00:00:00')))"
+"""SQL of the key of the unknown store in `gold.dim_store`."""
+
 LINES = """
     select *, upper(trim(line.sku)) as sku, line.quantity as quantity,
         try_cast(line.quantity * line.unit_price - line.discount as decimal(18, 4)) as net_amount

@@ -44,7 +44,7 @@ def bronze_asset(table: BronzeTable) -> AssetsDefinition:
                 table.contract,
                 deps=[f"source.{table.source}"],
                 kinds={"bronze", "deltalake", "python"},
-                code_version=_code_version(table.schema),
+                code_version=code_version(table.schema),
                 condition=gone_stale(),
             )
         ],
@@ -75,7 +75,7 @@ def silver_asset(table: SilverTable) -> AssetsDefinition:
                 table.contract,
                 deps=[table.reads.name],
                 kinds=kinds,
-                code_version=_code_version(table.schema, table.query),
+                code_version=code_version(table.schema, table.query),
                 # Events are drained as they come.
                 condition=gone_stale()
                 if isinstance(table, EventTable)
@@ -147,5 +147,6 @@ def permanent_errors_fail_at_once() -> Iterator[None]:
         raise Failure(description=str(error), allow_retries=passing) from error
 
 
-def _code_version(*parts: Any) -> str:
+def code_version(*parts: Any) -> str:
+    """A short digest of what decides an asset's rows."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.compute as pc
 
 from aquifer.event_source import EventSource, News, instants
 from aquifer.instants import instant, micros
@@ -66,8 +65,7 @@ class FixedWindows(WindowedTable):
 
     def _begun_within(self, lake: Lake, label: str, spans: Sequence[Span]) -> set[int]:
         """The beginnings of the windows that overlap spans."""
-        rows = lake.read(self.name, [START], self.overlapping(label, spans)).to_pylist()
-        begins = {micros(row[START]) for row in rows}
+        begins = {micros(row[START]) for row in self.held(lake, self.overlapping(label, spans))}
         size = self.window.size_us
         return {b for b in begins if any(s.begin < b + size and b < s.end for s in spans)}
 
@@ -84,15 +82,15 @@ class FixedWindows(WindowedTable):
         """Compute windows anew, and commit them with what the step has to record."""
         source, lake = self.sources[label], runtime.lake
         wanted: list[Row] = []
-        where = self.closed_by(step) if closing else pc.scalar(False)
+        where = self.closed_by(label, step) if closing else []
         if begins:
             spans = joined(Span(begin, begin + self.window.size_us) for begin in begins)
             rows = self.window.assigned(source.standing(runtime, spans), source.time)
             found = self.windowed(runtime, label, rows, step.watermark)
             wanted = [row for row in found if micros(row[START]) in begins]
             least, most = instant(min(begins)), instant(max(begins))
-            where = where | ((pc.field(START) >= least) & (pc.field(START) <= most))
-        held = self.held(lake, self.of(label, where))
+            where.append([*self.of(label), (START, ">=", least), (START, "<=", most)])
+        held = self.held(lake, where)
         others = (row for row in held if micros(row[START]) not in begins)
         wanted += [closed(row, step.watermark) for row in others]
         self.replace(lake, held, wanted, step.marks if closing else {}, counts)

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +24,6 @@ from deltalake import (
     CommitProperties,
     DeltaTable,
     Field,
-    QueryBuilder,
     Schema,
     Transaction,
     write_deltalake,
@@ -33,6 +32,7 @@ from upath import UPath
 
 from aquifer.errors import ContractError, SettingError
 from aquifer.lease import FileLeases
+from aquifer.reading import Conditions, read
 
 SEQUENCE = "_seq"
 DELETED = "_deleted"
@@ -121,26 +121,10 @@ class Lake:
         self,
         name: str,
         columns: list[str] | None = None,
-        where: Sequence[tuple[str, str, Any]] | pc.Expression = (),
+        where: Conditions | pc.Expression = (),
     ) -> pa.Table:
-        """The whole table as of now, or some columns of the rows for which all conditions hold.
-
-        A condition is a column, an operator such as `=`, `>` or `in`, and a value; an expression
-        says what these cannot, but not of text.
-        """
-        table = self.table(name)
-        if isinstance(where, pc.Expression):
-            return table.to_pyarrow_table(columns=columns, filters=where)
-        if not where:
-            return table.to_pyarrow_table(columns=columns)
-        # pyarrow compares no text with that of files which delta-rs has rewritten (string_view).
-        schema = pa.schema(table.schema())
-        names = columns or schema.names
-        selected = ", ".join(f'"{column}"' for column in names)
-        holds = " and ".join(_condition(*condition) for condition in where)
-        query = QueryBuilder().register("t", table)
-        rows = query.execute(f"select {selected} from t where {holds}").read_all()
-        return pa.table(rows).cast(pa.schema([schema.field(column) for column in names]))
+        """The whole table as of now, or some columns of the rows for which conditions hold."""
+        return read(self.table(name), columns, where)
 
     @contextmanager
     def lease(self, names: Iterable[str]) -> Iterator[None]:
@@ -299,20 +283,6 @@ class Lake:
 
 COMPACTED_BYTES = 16 * 1024 * 1024
 """What a file of many commits grows to; larger ones are left to maintenance."""
-
-
-def _condition(column: str, operator: str, value: Any) -> str:
-    """A condition as delta-rs reads it."""
-    values = value if operator == "in" else [value]
-    written = ", ".join(_literal(each) for each in values)
-    return f'"{column}" {operator} ({written})'
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool | int):
-        return str(value).lower()
-    text = str(value).replace("'", "''")
-    return f"date '{text}'" if isinstance(value, date) else f"'{text}'"
 
 
 def _commit(marks: Mapping[str, int]) -> CommitProperties:

@@ -14,6 +14,7 @@ from aquifer.contract import Contract, Field, Key, Timestamp, arrow_schema, hour
 from aquifer.event_source import EventSource
 from aquifer.instants import instant
 from aquifer.lake import SEQUENCE, Lake
+from aquifer.reading import Condition
 from aquifer.spans import Span
 from aquifer.stream_table import Row, Step
 
@@ -76,7 +77,7 @@ class LateEvents:
             keys = ["source", "event_id", "event_seq", "window_start"]
             lake.merge(self.name, table, keys, "not t.taken_in", {})
 
-    def _rows(self, lake: Lake, where: Sequence[tuple[str, str, Any]]) -> list[Row]:
+    def _rows(self, lake: Lake, where: Sequence[Condition]) -> list[Row]:
         rows: list[Row] = lake.read(self.name, arrow_schema(LateEvent).names, where).to_pylist()
         return rows
 

@@ -19,7 +19,7 @@ from aquifer.lake import DELETED, RETENTION, Lake
 
 _TABLE = re.compile(
     r"""'(?:[^']|'')*' | --[^\n]* | /[*].*?[*]/  # text and comments, which name no table
-    | "?\b(?P<layer>bronze|silver|gold|features)"?\s*[.]\s*"?(?P<table>[a-z][a-z0-9_]*)\b"?
+    | "?\b(?P<layer>bronze|silver|stream|gold|features)"?\s*[.]\s*"?(?P<table>[a-z][a-z0-9_]*)\b"?
       (?:\s+version\s+as\s+of\s+(?P<version>[0-9]+)\b)?""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )

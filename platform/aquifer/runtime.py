@@ -1,8 +1,9 @@
 """What a table needs to take in what is new: the engine's session, the lake and scratch space."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -36,6 +37,12 @@ class Runtime:
             yield place
         finally:
             remove_tree(UPath(place, **dict(self.lake.storage_options)))
+
+    def named(self, view: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> str:
+        """Name rows, of which there is one at least, in the session; the name."""
+        table = pa.Table.from_pylist(list(rows), schema)
+        self.session.createDataFrame(table).createOrReplaceTempView(view)
+        return view
 
     def stage(self, query: str, place: str, view: str) -> str:
         """Write a query's rows to a folder below `staging()` and name them; the name."""

@@ -5,7 +5,7 @@ alone decides (`fixed_windows`), and what both share (`stream_windows`).
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from aquifer.event_source import EventSource
 from aquifer.instants import instant, micros
-from aquifer.lake import SEQUENCE
+from aquifer.lake import DELETED, SEQUENCE
 from aquifer.late_events import late_row
 from aquifer.runtime import Runtime
 from aquifer.spans import Span, joined
@@ -95,13 +95,14 @@ class SessionWindows(WindowedTable):
         }
         where = self.overlapping(label, joined(spans.values()))
         if closing:
-            where = where | self.of(label, self.closed_by(step))
+            where += self.closed_by(label, step)
         held = self.held(runtime.lake, where)
         replaced, others = [], []
         for row in held:
             window, key = Span(micros(row[START]), micros(row[END])), self._of(row)
             span = spans.get(key)
-            if span and window.begin < span.end and window.end > span.begin:
+            # A session that is no more parts nothing.
+            if span and not row[DELETED] and window.begin < span.end and window.end > span.begin:
                 replaced.append((key, window))
             else:
                 others.append(closed(row, step.watermark))
@@ -117,12 +118,12 @@ class SessionWindows(WindowedTable):
         runtime: Runtime,
         label: str,
         spans: Mapping[Key, Span],
-        waiting: Iterable[Row],
+        waiting: Sequence[Row],
         watermark: int,
     ) -> list[Row]:
         """The sessions of keys, each key's within a span that parts no session."""
         source = self.sources[label]
-        touched, put_aside = self._relations(runtime, source, spans, waiting)
+        touched = self._named(runtime, source, spans)
         keys, gap, time = ", ".join(self.by), self.window.gap_us, source.time
         same = " and ".join(f"e.{column} = t.{column}" for column in self.by)
         # A span ends a gap after its last event, where the next session may begin.
@@ -130,8 +131,7 @@ class SessionWindows(WindowedTable):
             f"select e.*, unix_micros({time}) as _at "
             f"from ({source.standing(runtime, joined(spans.values()))}) e "
             f"join {touched} t on {same} and e.{time} >= t._begin and e.{time} < t._end "
-            f"left anti join {put_aside} l "
-            f"on e.{source.id} = l.event_id and e.{time} = l.event_time"
+            f"{self._but_for(runtime, source, waiting)}"
         )
         order = f"partition by {keys} order by _at, {source.id}"
         parted = (
@@ -146,27 +146,26 @@ class SessionWindows(WindowedTable):
         )
         return self.windowed(runtime, label, events, watermark)
 
-    def _relations(
-        self,
-        runtime: Runtime,
-        source: EventSource,
-        spans: Mapping[Key, Span],
-        waiting: Iterable[Row],
-    ) -> tuple[str, str]:
-        """The names of two views: of keys with their spans, and of events that are put aside."""
-        keyed = [(column, source.table.schema.field(column).type) for column in self.by]
-        touched = pa.Table.from_pylist(
-            [
-                {**dict(zip(self.by, key, strict=True)), "_begin": instant(b), "_end": instant(e)}
-                for key, (b, e) in spans.items()
-            ],
-            pa.schema([*keyed, ("_begin", _INSTANT), ("_end", _INSTANT)]),
-        )
-        late = pa.Table.from_pylist(
-            [{name: row[name] for name in ("event_id", "event_time")} for row in waiting],
-            pa.schema([("event_id", pa.string()), ("event_time", _INSTANT)]),
-        )
-        views = [f"{self.name.replace('.', '_')}_{part}" for part in ("touched", "late")]
-        for view, rows in zip(views, (touched, late), strict=True):
-            runtime.session.createDataFrame(rows).createOrReplaceTempView(view)
-        return views[0], views[1]
+    def _named(self, runtime: Runtime, source: EventSource, spans: Mapping[Key, Span]) -> str:
+        """The name of a view of keys with their spans."""
+        schema = source.table.schema
+        keys = [schema.field(column) for column in self.by]
+        rows = [
+            {**dict(zip(self.by, key, strict=True)), "_begin": instant(b), "_end": instant(e)}
+            for key, (b, e) in spans.items()
+        ]
+        bounds = [pa.field(name, _INSTANT) for name in ("_begin", "_end")]
+        return runtime.named(f"{self._view}_spans", rows, pa.schema([*keys, *bounds]))
+
+    def _but_for(self, runtime: Runtime, source: EventSource, waiting: Sequence[Row]) -> str:
+        """SQL that leaves events out."""
+        if not waiting:
+            return ""
+        schema = pa.schema([("event_id", pa.string()), ("event_time", _INSTANT)])
+        late = runtime.named(f"{self._view}_late", waiting, schema)
+        same = f"e.{source.id} = l.event_id and e.{source.time} = l.event_time"
+        return f"left anti join {late} l on {same}"
+
+    @property
+    def _view(self) -> str:
+        return self.name.replace(".", "_")

@@ -18,7 +18,6 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aquifer.advance import Advance
 from aquifer.contract import Contract, arrow_schema, contract_fields, keys, table_metadata
@@ -26,6 +25,7 @@ from aquifer.engine import register
 from aquifer.instants import instant
 from aquifer.lake import DELETED, MONTH, NOTHING, Lake
 from aquifer.masking import sample_markdown
+from aquifer.reading import Condition
 from aquifer.runtime import Runtime
 from aquifer.silver_events import WATERMARK
 
@@ -156,9 +156,11 @@ class StreamTable(ABC):
     def keys(self) -> list[str]:
         return keys(self.contract)
 
-    def held(self, lake: Lake, where: Sequence[tuple[str, str, Any]] | pc.Expression) -> list[Row]:
-        """The rows for which conditions hold, with `_deleted`; also those that are no more."""
-        rows: list[Row] = lake.read(self.name, [*self.columns, DELETED], where).to_pylist()
+    def held(self, lake: Lake, groups: Sequence[Sequence[Condition]]) -> list[Row]:
+        """The rows for which a group of conditions holds, with `_deleted`: also those no more."""
+        if not groups:
+            return []
+        rows: list[Row] = lake.read(self.name, [*self.columns, DELETED], groups).to_pylist()
         return rows
 
     def computed(self, runtime: Runtime, query: str) -> list[Row]:

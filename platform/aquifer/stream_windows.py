@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import pyarrow.compute as pc
-
 from aquifer.contract import Contract, contract_fields, minutes
 from aquifer.event_source import EventSource
 from aquifer.gold import INTERVAL_SEQUENCE
 from aquifer.instants import instant
-from aquifer.lake import DELETED, Lake
+from aquifer.lake import DELETED, NOTHING, Lake
 from aquifer.late_events import LateEvents
+from aquifer.reading import Condition
 from aquifer.runtime import Runtime
 from aquifer.spans import Span, held_instant, joined, literal_instant
 from aquifer.stream_table import Counts, Row, Step, StreamTable, step_of
@@ -54,7 +53,8 @@ class Dimension:
 
     def moved(self, lake: Lake, since: int) -> list[Span]:
         """The times of the versions that are new, or have another end, since a `_seq`."""
-        where = [(INTERVAL_SEQUENCE, ">", since)]
+        # The versions that a dimension begins with have no `_interval_seq` of their own.
+        where = [(INTERVAL_SEQUENCE, ">", since)] if since > NOTHING else []
         rows = lake.read(self.name, ["valid_from", "valid_to"], where)
         bounds = [rows[name].cast("int64").to_pylist() for name in ("valid_from", "valid_to")]
         return joined(Span(*span) for span in zip(*bounds, strict=True))
@@ -153,22 +153,23 @@ class WindowedTable(StreamTable):
             f"with {', '.join(relations)} select *, {final} as {FINAL} from ({self.query})",
         )
 
-    def overlapping(self, label: str, spans: Sequence[Span]) -> pc.Expression:
-        """A condition for the rows of a source whose windows overlap spans or what is between."""
+    def overlapping(self, label: str, spans: Sequence[Span]) -> list[list[Condition]]:
+        """Conditions for the rows of a source whose windows overlap spans or what is between."""
         if not spans:
-            return pc.scalar(False)
+            return []
         begin, end = (held_instant(ts_us) for ts_us in (spans[0].begin, spans[-1].end))
-        return self.of(label, (pc.field(END) > begin) & (pc.field(START) < end))
+        return [[*self.of(label), (END, ">", begin), (START, "<", end)]]
 
-    def of(self, label: str, where: pc.Expression) -> pc.Expression:
-        """A condition, for rows of one source."""
-        return where & (pc.field(self.label) == label) if self.label else where
+    def of(self, label: str) -> list[Condition]:
+        """Conditions for the rows of a source."""
+        return [(self.label, "=", label)] if self.label else []
 
-    def closed_by(self, step: Step) -> pc.Expression:
-        """A condition for the rows whose windows the watermark closes with a step."""
+    def closed_by(self, label: str, step: Step) -> list[list[Condition]]:
+        """Conditions for the rows whose windows the watermark closes with a step."""
         if step.watermark <= step.before:
-            return pc.scalar(False)
-        return (pc.field(END) > instant(step.before)) & (pc.field(END) <= instant(step.watermark))
+            return []
+        since, upto = instant(step.before), instant(step.watermark)
+        return [[*self.of(label), (END, ">", since), (END, "<=", upto)]]
 
     def waiting_since(self, step: Step) -> int:
         """The instant up to which windows have ended that take in no more events."""

@@ -1,22 +1,300 @@
 """Windows over events equal a plain computation, whatever the batches, order and lateness."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from itertools import batched
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from worlds import SILVER, STREAM, Streams
 
-from aquifer.stream_table import StreamTable
+from aquifer.stream_table import StreamTable, watermark_of
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 MINUTE, FIVE_MINUTES, HALF_AN_HOUR = (timedelta(minutes=n) for n in (1, 5, 30))
+SALES, CONVERSION, SESSIONS = (
+    STREAM[f"stream.{name}"] for name in ("sales_per_minute", "conversion_5m", "web_sessions")
+)
 
 Event = dict[str, Any]
+
+few_of_many_events = settings(
+    max_examples=2,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+)
+"""An example takes a second, and holds a hundred events and more."""
+
+
+class Shops(Streams):
+    """A world in which events arrive, in batches, and stream tables are advanced after each."""
+
+    def arrive(self, topic: str, batch: Sequence[Event], *advanced: StreamTable) -> None:
+        self.produce(topic, *batch)
+        assert self.take_in(topic).accounted
+        for table in advanced:
+            table.advance(self.runtime)
+
+    def put_stores(self, *versions: tuple[str, datetime]) -> None:
+        """Let store S01 be in these cities, each from an instant on."""
+        rows = [
+            {
+                "store_id": "S01",
+                "name": "The store",
+                "city": city,
+                "country": "United Kingdom",
+                "changed_at": since,
+                "is_deleted": False,
+                "_deleted": False,
+            }
+            for city, since in versions
+        ]
+        table = SILVER["silver.store_changes"]
+        self.lake.append(table.name, pa.Table.from_pylist(rows, table.schema), {})
+
+    def live(self, table: StreamTable | str) -> list[dict[str, Any]]:
+        """The rows that stand, without the columns of the platform."""
+        name = table if isinstance(table, str) else table.name
+        return [
+            {column: value for column, value in row.items() if not column.startswith("_")}
+            for row in self.rows(name)
+            if not row.get("_deleted")
+        ]
+
+
+@pytest.fixture
+def shops(tmp_path: Path) -> Iterable[Shops]:
+    world = Shops(tmp_path)
+    with closing(world.log):
+        yield world
+
+
+def at(seconds: float) -> str:
+    return (NOON + timedelta(seconds=seconds)).isoformat()
+
+
+def till(event_id: str, seconds: float, type_: str = "sale", **fields: Any) -> Event:
+    sign = -1 if type_ == "return" else 1
+    line = {"sku": "22423", "quantity": 2 * sign, "unit_price": "1.25", "discount": "0"}
+    event = {
+        "event_id": event_id,
+        "type": type_,
+        "event_time": at(seconds),
+        "sent_at": at(seconds),
+        "store_id": "S01",
+        "register": 1,
+        "cashier_id": "C1",
+        "lines": [] if type_ == "void" else [line],
+    }
+    return event | fields
+
+
+def click(event_id: str, seconds: float, visitor: str = "W1", **fields: Any) -> Event:
+    event = {
+        "event_id": event_id,
+        "type": "page_view",
+        "event_time": at(seconds),
+        "sent_at": at(seconds),
+        "session_id": f"s{visitor}",
+        "visitor_id": visitor,
+    }
+    return event | fields
+
+
+def arrivals(dice: Random, events: Sequence[Event], batches: int) -> list[list[Event]]:
+    """The events in batches: about in their order, some late, some twice, some in two versions."""
+    due = []
+    for event in events:
+        happened = datetime.fromisoformat(event["event_time"])
+        for _ in range(1 + (dice.random() < 0.1)):
+            delay = dice.choice([1, 1, 1, 60, 600, 7200]) * dice.random()
+            due.append((happened + timedelta(seconds=delay), len(due), event))
+        if dice.random() < 0.05:
+            other = event | {"event_time": at(dice.uniform(0, 9000)), "register": 2, "device": "x"}
+            due.append((happened + timedelta(seconds=dice.uniform(0, 7200)), len(due), other))
+    ordered = [event for _, _, event in sorted(due, key=lambda arrival: arrival[:2])]
+    cuts = sorted(dice.sample(range(1, len(ordered)), batches - 1))
+    return [ordered[a:b] for a, b in zip([0, *cuts], [*cuts, len(ordered)], strict=True)]
+
+
+def till_events(dice: Random) -> list[Event]:
+    events = []
+    for n in range(140):
+        seconds, store = dice.uniform(0, 9000), dice.choice(["S01", "S02"])
+        type_ = dice.choice(["sale"] * 8 + ["return"])
+        events.append(till(f"e{n:03}", seconds, type_, store_id=store))
+        if dice.random() < 0.15:
+            voided = {"voids": f"e{n:03}", "store_id": store}
+            events.append(till(f"v{n:03}", seconds + dice.uniform(-60, 600), "void", **voided))
+    return events
+
+
+def click_events(dice: Random) -> list[Event]:
+    events = []
+    for n in range(160):
+        visitor = f"W{dice.randrange(12)}"
+        type_ = dice.choice(["page_view", "page_view", "search", "add_to_basket", "checkout"])
+        events.append(click(f"e{n:03}", dice.uniform(0, 18_000), visitor, type=type_))
+    return events
+
+
+def sales_by_minute(events: Iterable[Event]) -> dict[tuple, tuple]:
+    """The batch computation: by minute and store."""
+    events = list(events)
+    voided = {event["voids"] for event in events if event["type"] == "void"}
+    groups = defaultdict(list)
+    for event in events:
+        if event["type"] != "void" and event["event_id"] not in voided:
+            minute = event["event_time"].replace(second=0, microsecond=0)
+            groups[minute, event["store_id"]].append(event)
+    return {
+        key: (
+            sum(event["type"] == "sale" for event in group),
+            sum(event["type"] == "return" for event in group),
+            sum(
+                (line["quantity"] * line["unit_price"] - line["discount"])
+                for event in group
+                for line in event["lines"]
+            ),
+        )
+        for key, group in groups.items()
+    }
+
+
+@few_of_many_events
+@given(st.builds(Random, st.integers(0, 2**32)))
+def test_sales_by_minute_equal_a_batch_computation(dice: Random) -> None:
+    with TemporaryDirectory() as folder:
+        world = Shops(Path(folder))
+        for batch in arrivals(dice, till_events(dice), 4):
+            world.arrive("pos.events", batch, SALES)
+        SALES.catch_up(world.runtime)
+        rows = world.live(SALES)
+        found = {
+            (row["window_start"], row["store_id"]): (
+                row["sales"],
+                row["returns"],
+                row["net_amount"],
+            )
+            for row in rows
+        }
+        assert found == sales_by_minute(world.rows("silver.pos_events"))
+        watermark = SALES.advance(world.runtime).watermark
+        assert all(row["is_final"] == (row["window_end"] <= watermark) for row in rows)
+        assert all(row["taken_in"] for row in world.rows("stream.sales_per_minute_late"))
+
+
+@few_of_many_events
+@given(st.builds(Random, st.integers(0, 2**32)))
+def test_conversion_and_sessions_equal_a_batch_computation(dice: Random) -> None:
+    with TemporaryDirectory() as folder:
+        world = Shops(Path(folder))
+        for batch in arrivals(dice, click_events(dice), 3):
+            world.arrive("web.events", batch, SESSIONS, CONVERSION)
+        for table in (SESSIONS, CONVERSION):
+            table.catch_up(world.runtime)
+        events = world.rows("silver.web_events")
+        assert {
+            row["window_start"]: (row["sessions"], row["baskets"], row["checkouts"])
+            for row in world.live(CONVERSION)
+        } == conversion(events)
+        assert sorted(
+            (row["visitor_id"], row["window_start"], row["window_end"], row["events"])
+            for row in world.live(SESSIONS)
+        ) == sorted(sessions(events))
+
+
+def conversion(events: Iterable[Event]) -> dict[datetime, tuple[int, ...]]:
+    groups = defaultdict(list)
+    for event in events:
+        minute = event["event_time"].replace(second=0, microsecond=0)
+        for n in range(5):
+            groups[minute - n * MINUTE].append(event)
+    return {
+        start: tuple(
+            len({event["session_id"] for event in group if type_ in (None, event["type"])})
+            for type_ in (None, "add_to_basket", "checkout")
+        )
+        for start, group in groups.items()
+    }
+
+
+def sessions(events: Iterable[Event]) -> list[tuple]:
+    visits = defaultdict(list)
+    for event in events:
+        visits[event["visitor_id"]].append(event["event_time"])
+    found = []
+    for visitor, times in visits.items():
+        times.sort()
+        begin = 0
+        for n, time in enumerate(times):
+            if n + 1 == len(times) or times[n + 1] - time >= HALF_AN_HOUR:
+                found.append((visitor, times[begin], time + HALF_AN_HOUR, n + 1 - begin))
+                begin = n + 1
+    return found
+
+
+def test_a_late_event_corrects_its_window_and_one_too_late_waits(shops: Shops) -> None:
+    def noon() -> int:
+        (row,) = (row for row in shops.live(SALES) if row["window_start"] == NOON)
+        return int(row["sales"])
+
+    shops.arrive("pos.events", [till("a", 0), till("b", 600)], SALES)
+    first, second = sorted(shops.live(SALES), key=lambda row: row["window_start"])
+    assert (first["is_final"], second["is_final"]) == (True, False)
+    assert first["window_end"] == NOON + MINUTE
+    # The watermark is at 12:09; the first minute takes events in until it is at 12:11.
+    late = [till("c", 30), till("d", 30), till("v", 700, "void", voids="a")]
+    shops.arrive("pos.events", [*late, till("e", 719.999)], SALES)
+    assert noon() == 2
+    shops.arrive("pos.events", [till("f", 30), till("g", 720)], SALES)
+    assert noon() == 3
+    too_late = [till("h", 30), till("w", 730, "void", voids="c"), till("x", 731, "void", voids="d")]
+    shops.arrive("pos.events", too_late)
+    advanced = SALES.advance(shops.runtime)
+    assert (advanced.rows_in, advanced.late) == (3, 3)
+    assert noon() == 3
+    aside = shops.live("stream.sales_per_minute_late")
+    assert {row["event_id"]: row["window_start"] for row in aside} == dict.fromkeys("hcd", NOON)
+    assert not any(row["taken_in"] for row in aside)
+    SALES.catch_up(shops.runtime)
+    assert noon() == 2
+    assert all(row["taken_in"] for row in shops.live("stream.sales_per_minute_late"))
+
+
+def test_an_advance_that_was_killed_is_repeated_without_effect(shops: Shops) -> None:
+    """Progress stands in the transaction of the rows: without it, the same rows come out again."""
+    shops.arrive("pos.events", [till("a", 0), till("b", 90), till("c", 95)], SALES)
+    shops.arrive("web.events", [click("a", 0), click("b", 60), click("c", 4000)], SESSIONS)
+    for table, upstream in ((SALES, "silver.pos_events"), (SESSIONS, "silver.web_events")):
+        before = shops.rows(table.name)
+        shops.lake.record(table.name, {upstream: 0, watermark_of(upstream): 0})
+        repeated = table.advance(shops.runtime)
+        assert (repeated.rows_in, repeated.written, repeated.late) == (3, 0, 0)
+        assert shops.rows(table.name) == before
+        # Nothing new is no commit.
+        assert table.advance(shops.runtime).version == repeated.version
+
+
+def test_a_store_is_as_it_was_at_the_time_of_the_sale(shops: Shops) -> None:
+    """Before the dimension has come, and when it changes afterwards."""
+    shops.arrive("pos.events", [till("a", 0), till("b", 7200)], SALES)
+    assert {row["country"] for row in shops.live(SALES)} == {"Unspecified"}
+    shops.put_stores(("Leeds", NOON - MINUTE), ("York", NOON + HALF_AN_HOUR))
+    assert shops.build("gold.dim_store") == []
+    advanced = SALES.advance(shops.runtime)
+    assert (advanced.rows_in, advanced.late) == (0, 0)
+    assert [
+        (row["city"], row["country"])
+        for row in sorted(shops.live(SALES), key=lambda row: row["window_start"])
+    ] == [("Leeds", "United Kingdom"), ("York", "United Kingdom")]
