@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -16,6 +17,7 @@ from worlds import STREAM
 
 from aquifer.stream_table import watermark_of
 
+ANOMALIES = STREAM["stream.sales_anomalies"]
 MINUTE, FIVE_MINUTES, HALF_AN_HOUR = (timedelta(minutes=n) for n in (1, 5, 30))
 SALES, CONVERSION, SESSIONS = (
     STREAM[f"stream.{name}"] for name in ("sales_per_minute", "conversion_5m", "web_sessions")
@@ -200,3 +202,33 @@ def test_a_store_is_as_it_was_at_the_time_of_the_sale(shops: Shops) -> None:
         (row["city"], row["country"])
         for row in sorted(shops.live(SALES), key=lambda row: row["window_start"])
     ] == [("Leeds", "United Kingdom"), ("York", "United Kingdom")]
+
+
+def test_anomalies_are_the_closed_minutes_far_from_the_hour_before(shops: Shops) -> None:
+    """As a plain computation finds them, also after a late event has corrected a minute."""
+    dice = Random(5)
+    sold = [dice.choice([9, 10, 11]) for _ in range(70)]
+    sold[40], sold[55], sold[65] = 20, 1, 22
+    events = [
+        till(f"{minute:02}-{n}", 60 * minute + n)
+        for minute, count in enumerate(sold)
+        for n in range(count)
+    ]
+    shops.arrive("pos.events", events[:450], SALES, ANOMALIES)
+    shops.arrive("pos.events", events[450:], SALES, ANOMALIES)
+    found = shops.live(ANOMALIES)
+    assert {(row["window_start"] - NOON) // MINUTE: row["side"] for row in found} == {
+        40: "above",
+        55: "below",
+        65: "above",
+    }
+    (above,) = (row for row in found if row["window_start"] == NOON + 40 * MINUTE)
+    assert (above["observed"], above["expected"], above["history"]) == (50, 25, 40)
+    spread = 1.4826 * median(abs(count * 2.5 - 25) for count in sold[:40])
+    assert above["spread"] == pytest.approx(spread)
+    assert above["score"] == pytest.approx(25 / spread)
+    corrections = [till(f"late {n}", 60 * 55 + 30 + n) for n in range(8)]
+    shops.arrive("pos.events", [*corrections, till("on", 60 * 70)], SALES)
+    SALES.catch_up(shops.runtime)
+    ANOMALIES.advance(shops.runtime)
+    assert {(row["window_start"] - NOON) // MINUTE for row in shops.live(ANOMALIES)} == {40, 65}
