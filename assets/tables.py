@@ -4,6 +4,7 @@ from pathlib import Path
 
 import assets.bronze
 import assets.gold
+import assets.serving
 import assets.silver
 import assets.stream
 from aquifer import catalogue
@@ -11,6 +12,7 @@ from aquifer.bronze import BronzeTable
 from aquifer.contract import Contract, table_metadata
 from aquifer.dbt_project import DbtProject
 from aquifer.gold import Gold
+from aquifer.serving import MergedView, ServingView
 from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
 from aquifer.stream_table import StreamTable
@@ -25,6 +27,10 @@ bronze = catalogue.declared(assets.bronze, BronzeTable)
 silver = catalogue.declared(assets.silver, SilverTable)
 events = [table for table in silver if isinstance(table, EventTable)]
 stream = catalogue.declared(assets.stream, StreamTable)
+serving = [
+    *catalogue.declared(assets.serving, MergedView),
+    *catalogue.declared(assets.serving, ServingView),
+]
 gold = Gold(
     DbtProject(PROJECT, home() / "dbt"),
     catalogue.contracts(assets.gold, "gold"),

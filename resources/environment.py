@@ -13,6 +13,7 @@ from dagster_deltalake.config import AzureConfig, LocalConfig
 
 from aquifer.errors import SettingError
 from aquifer.eventlog import RETENTION
+from resources.cache import CacheResource
 from resources.engine import EngineResource, checked
 from resources.event_log.opening import EMBEDDED
 from resources.lake import LakeResource
@@ -87,6 +88,7 @@ def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any
             folder=str(home(settings) / "events"),
             retention_days=_days(settings, "AQUIFER_RETENTION_DAYS", RETENTION.days),
         ),
+        "cache": CacheResource(folder=str(home(settings) / "cache")),
         "landing": landing,
         "orders": orders,
         "rewards": rewards,

@@ -11,11 +11,9 @@ from aquifer.contract import (
     references,
     table,
 )
-from aquifer.stream_windows import Dimension
 from aquifer.windowed import windowed
 from aquifer.windows import tumbling
-from assets.gold.dim_store import DimStore
-from assets.stream.tills import LINES, TILLS, UNKNOWN_STORE
+from assets.stream.tills import LINES, STORES, TILLS, UNKNOWN_STORE
 
 
 class SalesPerMinute(Contract):
@@ -49,7 +47,7 @@ class SalesPerMinute(Contract):
     SalesPerMinute,
     reads=TILLS,
     window=tumbling(minutes(1)),
-    dimensions=[Dimension("gold.dim_store", DimStore)],
+    dimensions=[STORES],
 )
 def sales_per_minute() -> str:
     return f"""

@@ -84,3 +84,14 @@ left join {{ ref('dim_store') }} as s
     {%- set moved = literals("select distinct store_id from " ~ dimension ~ " where _interval_seq > " ~ since('gold.dim_store')) -%}
     {{ return(not from_scratch() and moved != "''") }}
 {%- endmacro %}
+
+{#- The minutes of what events of the tills held before their content was replaced. -#}
+{% macro former_store_minutes() -%}
+    select date_trunc('MINUTE', try_cast(trim(get_json_object(former, '$.event_time')) as timestamp)) as minute
+    from (
+        select explode(_former) as former
+        from {{ source('silver', 'pos_events') }}
+        where _seq > {{ since('silver.pos_events') }}
+    )
+    where try_cast(trim(get_json_object(former, '$.event_time')) as timestamp) is not null
+{%- endmacro %}

@@ -171,14 +171,19 @@ def drain(
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="One SQL statement over bronze.*, silver.*, gold.*.")],
+    sql: Annotated[
+        str, typer.Argument(help="One SQL statement over silver.*, gold.*, serving.*, ...")
+    ],
     format: Annotated[Format, typer.Option(help="How the result is printed.")] = Format.table,
 ) -> None:
     """Query the lake."""
     from aquifer import printing
     from aquifer.query import Queries
 
-    result = Queries(plugin("environment").resources()["lake"].lake).run(sql)
+    wired = plugin("environment").resources()
+    # Loaded only where it is asked for: it takes most of a second.
+    served = plugin("tables").serving if "serving" in sql.lower() else ()
+    result = Queries(wired["lake"].lake, served, wired["cache"].cache).run(sql)
     if format is Format.json:
         printing.print_json(result)
     elif format is Format.csv:

@@ -13,3 +13,9 @@ def micros(at: datetime) -> int:
 def instant(ts_us: int) -> datetime:
     """The instant so many microseconds after 1970."""
     return _EPOCH + timedelta(microseconds=ts_us)
+
+
+def parsed(text: str) -> datetime:
+    """The instant that a text writes in ISO 8601; UTC unless it says."""
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

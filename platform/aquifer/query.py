@@ -4,7 +4,7 @@ Belongs here: reading with SQL. Does not: writing, which only assets do.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 from urllib.parse import unquote
 
@@ -14,12 +14,16 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from upath import UPath
 
+from aquifer.cache import Cache
 from aquifer.errors import AquiferError
 from aquifer.lake import DELETED, RETENTION, Lake
+from aquifer.serving import Served, ServingView
+from aquifer.speed_layer import plain
 
 _TABLE = re.compile(
     r"""'(?:[^']|'')*' | --[^\n]* | /[*].*?[*]/  # text and comments, which name no table
-    | "?\b(?P<layer>bronze|silver|stream|gold|features)"?\s*[.]\s*"?(?P<table>[a-z][a-z0-9_]*)\b"?
+    | "?\b(?P<layer>bronze|silver|stream|gold|features|serving)"?
+      \s*[.]\s*"?(?P<table>[a-z][a-z0-9_]*)\b"?
       (?:\s+version\s+as\s+of\s+(?P<version>[0-9]+)\b)?""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
@@ -33,10 +37,19 @@ class Queries:
     """A warm reader of a lake: tables are opened once, and looked at again for each query.
 
     Rows that a silver table marks as deleted are not shown.
+
+    Args:
+        lake: where the tables are.
+        served: tables of `serving`, which are computed when they are asked for.
+        cache: keeps what they are computed from.
     """
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(
+        self, lake: Lake, served: Iterable[Served] = (), cache: Cache | None = None
+    ) -> None:
         self._lake = lake
+        self._served = {view.name: view for view in served}
+        self._cache = cache
         self._connection = duckdb.connect()
         self._open: dict[str, DeltaTable] = {}
         self._shown: dict[str, int] = {}
@@ -68,8 +81,11 @@ class Queries:
             return match[0]
         layer, table = match["layer"].lower(), match["table"].lower()
         name = f"{layer}.{table}"
+        if name in self._served and not match["version"]:
+            return self._serve(self._served[name])
         if name not in self._open and not self._lake.exists(name):
-            known = ", ".join(self._lake.names()) or "none yet; run `make demo` first"
+            names = [*self._lake.names(), *self._served]
+            known = ", ".join(names) if self._lake.names() else "none yet; run `make demo` first"
             raise QueryError(f"there is no table {name}; the tables are: {known}")
         if match["version"]:
             delta = self._past(name, int(match["version"]))
@@ -84,6 +100,29 @@ class Queries:
             )
             self._shown[view] = delta.version()
         return view
+
+    def _serve(self, view: Served) -> str:
+        """The name of a served table, computed for this query."""
+        if isinstance(view, ServingView):
+            query = view.query
+        else:
+            query = view.merged(self._lake, self._cache, self._registered)
+            if not query:
+                raise QueryError(
+                    f"{view.name} has neither {view.batch} nor {view.speed.source.name} to answer "
+                    "from; run `make demo` first"
+                )
+        layer, table = view.name.split(".")
+        self._connection.execute(f'create schema if not exists "{layer}"')
+        name = f'"{layer}"."{table}"'
+        self._connection.execute(
+            f"create or replace view {name} as {_TABLE.sub(self._view, query)}"
+        )
+        return name
+
+    def _registered(self, name: str, rows: pa.Table) -> str:
+        self._connection.register(name, plain(rows))
+        return name
 
     def _present(self, name: str) -> DeltaTable:
         if name in self._open:

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from aquifer.contract import Contract, contract_fields, minutes
+import pyarrow as pa
+
+from aquifer.contract import Contract, arrow_schema, contract_fields, minutes
 from aquifer.event_source import EventSource
 from aquifer.gold import INTERVAL_SEQUENCE
 from aquifer.instants import instant
@@ -42,14 +44,24 @@ class Dimension:
 
     def relation(self, lake: Lake) -> str:
         """A common table expression of its rows; of a table that does not exist yet, none."""
-        alias = self.name.partition(".")[2]
         if lake.exists(self.name):
-            return f"{alias} as (select * from {self.name})"
+            return f"{self.alias} as (select * from {self.name})"
         nulls = ", ".join(
             f"cast(null as {column.spark_type}) as {column.name}"
             for column in contract_fields(self.contract)
         )
-        return f"{alias} as (select {nulls} where false)"
+        return f"{self.alias} as (select {nulls} where false)"
+
+    @property
+    def alias(self) -> str:
+        """What queries call it."""
+        return self.name.partition(".")[2]
+
+    def rows(self, lake: Lake) -> pa.Table:
+        """Its rows; of a table that does not exist yet, none."""
+        if lake.exists(self.name):
+            return lake.read(self.name)
+        return arrow_schema(self.contract).empty_table()
 
     def moved(self, lake: Lake, since: int) -> list[Span]:
         """The times of the versions that are new, or have another end, since a `_seq`."""

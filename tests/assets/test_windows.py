@@ -190,20 +190,6 @@ def test_an_advance_that_was_killed_is_repeated_without_effect(shops: Shops) -> 
         assert table.advance(shops.runtime).version == repeated.version
 
 
-def test_a_store_is_as_it_was_at_the_time_of_the_sale(shops: Shops) -> None:
-    """Before the dimension has come, and when it changes afterwards."""
-    shops.arrive("pos.events", [till("a", 0), till("b", 7200)], SALES)
-    assert {row["country"] for row in shops.live(SALES)} == {"Unspecified"}
-    shops.put_stores(("Leeds", NOON - MINUTE), ("York", NOON + HALF_AN_HOUR))
-    assert shops.build("gold.dim_store") == []
-    advanced = SALES.advance(shops.runtime)
-    assert (advanced.rows_in, advanced.late) == (0, 0)
-    assert [
-        (row["city"], row["country"])
-        for row in sorted(shops.live(SALES), key=lambda row: row["window_start"])
-    ] == [("Leeds", "United Kingdom"), ("York", "United Kingdom")]
-
-
 def test_anomalies_are_the_closed_minutes_far_from_the_hour_before(shops: Shops) -> None:
     """As a plain computation finds them, also after a late event has corrected a minute."""
     dice = Random(5)
