@@ -1,6 +1,6 @@
 """Asset specs from contracts: what Dagster shows of a table and of its materialisations.
 
-Belongs here: keys, specs and metadata that bronze, silver and gold share. Does not: checks
+Belongs here: keys, specs and metadata that all layers share. Does not: checks
 (`asset_checks`), and what is executed (`assets`).
 """
 
