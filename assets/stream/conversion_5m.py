@@ -1,6 +1,6 @@
 """The conversion rate of the shops over the last five minutes, every minute."""
 
-from aquifer.contract import Contract, Field, Key, Timestamp, hours, minutes, table
+from aquifer.contract import Contract, Field, Key, Timestamp, hours, minutes, seconds, table
 from aquifer.windowed import windowed
 from aquifer.windows import Sliding
 from assets.stream.visits import VISITS
@@ -34,6 +34,7 @@ class Conversion5m(Contract):
     reads=VISITS,
     label="channel",
     window=Sliding(minutes(5), every=minutes(1)),
+    every=seconds(15),
 )
 def conversion_5m() -> str:
     return """

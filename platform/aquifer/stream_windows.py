@@ -7,7 +7,7 @@ table is declared (`windowed`).
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pyarrow as pa
@@ -123,6 +123,10 @@ class WindowedTable(StreamTable):
     ) -> None:
         """Take in events of a source that came too late."""
 
+    def pending(self, lake: Lake, step: Step) -> bool:
+        """Whether something is left to do of events that have been taken in."""
+        return False
+
     def ensure(self, lake: Lake) -> None:
         super().ensure(lake)
         self.late.ensure(lake)
@@ -135,16 +139,19 @@ class WindowedTable(StreamTable):
         spans = joined(span for d in seen if d.name in moved for span in d.moved(lake, since[d]))
         for label, source in self.sources.items():
             step = step_of(lake, self.name, source.name)
-            if step.upto > step.since or spans:
+            if step.upto > step.since or spans or self.pending(lake, step):
                 self.take_in_step(runtime, label, step, spans, counts)
         if moved:
             lake.record(self.name, moved)
 
     def take_in_late(self, runtime: Runtime, counts: Counts) -> None:
         for label, source in self.sources.items():
+            step = step_of(runtime.lake, self.name, source.name)
+            if self.pending(runtime.lake, step):
+                taken_in = replace(step, upto=step.since, watermark=step.before)
+                self.take_in_step(runtime, label, taken_in, [], counts)
             waiting = self.late.waiting(runtime.lake, source.name)
             if waiting:
-                step = step_of(runtime.lake, self.name, source.name)
                 self.take_in_waiting(runtime, label, step, waiting, counts)
                 self.late.taken_in(runtime.lake, waiting)
 

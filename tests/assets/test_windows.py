@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -78,11 +79,13 @@ def sales_by_minute(events: Iterable[Event]) -> dict[tuple, tuple]:
 @few_of_many_events
 @given(st.builds(Random, st.integers(0, 2**32)))
 def test_sales_by_minute_equal_a_batch_computation(dice: Random) -> None:
+    # Each batch counts as many events, so that closed windows are corrected once a minute only.
+    table = replace(SALES, few=0)
     with TemporaryDirectory() as folder:
         world = Shops(Path(folder))
         for batch in arrivals(dice, till_events(dice), 4):
-            world.arrive("pos.events", batch, SALES)
-        SALES.catch_up(world.runtime)
+            world.arrive("pos.events", batch, table)
+        table.catch_up(world.runtime)
         rows = world.live(SALES)
         found = {
             (row["window_start"], row["store_id"]): (
@@ -93,7 +96,7 @@ def test_sales_by_minute_equal_a_batch_computation(dice: Random) -> None:
             for row in rows
         }
         assert found == sales_by_minute(world.rows("silver.pos_events"))
-        watermark = SALES.advance(world.runtime).watermark
+        watermark = table.advance(world.runtime).watermark
         assert all(row["is_final"] == (row["window_end"] <= watermark) for row in rows)
         assert all(row["taken_in"] for row in world.rows("stream.sales_per_minute_late"))
 
@@ -218,3 +221,25 @@ def test_anomalies_are_the_closed_minutes_far_from_the_hour_before(shops: Shops)
     SALES.catch_up(shops.runtime)
     ANOMALIES.advance(shops.runtime)
     assert {(row["window_start"] - NOON) // MINUTE for row in shops.live(ANOMALIES)} == {40, 65}
+
+
+def test_with_many_events_closed_windows_are_corrected_once_a_minute(shops: Shops) -> None:
+    def noon() -> int:
+        (row,) = (row for row in shops.live(table) if row["window_start"] == NOON)
+        return int(row["sales"])
+
+    table = replace(SALES, few=0)
+    shops.arrive("pos.events", [till("a", 0), till("b", 600)], table)
+    # The watermark goes from 12:09:00 to 12:09:30, and on to 12:10.
+    shops.arrive("pos.events", [till("c", 30), till("d", 630)], table)
+    assert (noon(), len(shops.live(table))) == (1, 2)
+    shops.arrive("pos.events", [till("e", 660)], table)
+    assert noon() == 2
+    # Or when nothing else is left to do, and with what came too late.
+    shops.arrive("pos.events", [till("f", 31), till("g", 661)], table)
+    assert noon() == 2
+    table.advance(shops.runtime)
+    assert noon() == 3
+    shops.arrive("pos.events", [till("h", 32), till("i", 662)], table)
+    table.catch_up(shops.runtime)
+    assert noon() == 4
