@@ -39,7 +39,7 @@ class WebSession(Contract):
     label="channel",
     window=Session(gap=minutes(30)),
     by=["visitor_id"],
-    every=seconds(30),
+    every=seconds(60),
 )
 def web_sessions() -> str:
     return """

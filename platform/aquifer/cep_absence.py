@@ -13,8 +13,8 @@ from aquifer.spans import Span
 
 _CANDIDATE = pa.schema([("_key", pa.string()), ("_at", pa.int64())])
 
-SHARES = (720, 30, 1)
-"""The parts of the time that are looked at, one after another: most is found soon before."""
+SHARES = (720, 1)
+"""What parts of the time are looked at, one after another: most is found soon before."""
 
 
 @dataclass(frozen=True)

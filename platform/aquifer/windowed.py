@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
-from aquifer.contract import Contract
+from aquifer.contract import Contract, seconds
 from aquifer.event_source import EventSource
 from aquifer.fixed_windows import FixedWindows
 from aquifer.session_windows import SessionWindows
 from aquifer.stream_windows import LATENESS, Dimension, WindowedTable
 from aquifer.windows import Session, Sliding
 
-EVERY = timedelta(seconds=5)
+EVERY = seconds(10)
 
 
 def windowed(
