@@ -23,7 +23,9 @@ from aquifer.engine import register
 from aquifer.lake import DELETED
 from aquifer.runtime import Runtime
 from aquifer.specs import asset_key, materialization, table_spec
+from aquifer.stream_lineage import window_lineage
 from aquifer.stream_table import StreamTable
+from aquifer.stream_windows import WindowedTable
 
 
 def stream_asset(table: StreamTable) -> AssetsDefinition:
@@ -54,7 +56,8 @@ def stream_asset(table: StreamTable) -> AssetsDefinition:
         with permanent_errors_fail_at_once():
             advanced = table.catch_up(runtime)
             checks = check_results(runtime, table)
-        yield materialization(advanced, lineage={}, checks=checks)
+        lineage = window_lineage(table) if isinstance(table, WindowedTable) else {}
+        yield materialization(advanced, lineage=lineage, checks=checks)
 
     return catch_up
 

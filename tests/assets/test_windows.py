@@ -186,6 +186,9 @@ def test_a_late_event_corrects_its_window_and_one_too_late_waits(shops: Shops) -
     checks = run.get_asset_check_evaluations()
     assert {check.check_name: check.passed for check in checks}["sales_ge"]
     assert all(check.passed for check in checks)
+    (materialized,) = run.asset_materializations_for_node("stream_sales_per_minute")
+    lineage = materialized.metadata["dagster/column_lineage"].lineage.deps_by_column
+    assert [dep.column_name for dep in lineage["city"]] == ["city"]
 
 
 def test_an_advance_that_was_killed_is_repeated_without_effect(shops: Shops) -> None:
