@@ -55,7 +55,7 @@ ingest = define_asset_job(
 
 maintain = maintenance_job(tables.clustering(), tables.readers())
 
-drain = drain_job(tables.events, tables.silver, tables.gold)
+drain = drain_job(tables.events, tables.stream, tables.silver, tables.gold)
 
 jobs = [main, take_snapshots, ingest, maintain, drain, replay_job(tables.silver)]
 

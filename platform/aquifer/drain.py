@@ -21,11 +21,13 @@ from aquifer.loops import Loop
 from aquifer.runtime import Runtime
 from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
+from aquifer.stream_table import StreamTable
 
 BRONZE_PACE = 0.25
 """Seconds from one commit of bronze to the next; each is a file, and a version of its table."""
 
 GOLD_PACE = 0.5
+STREAM_PACE = 1.0
 MARTS_SECONDS = 30.0
 """How long marts and the tests that look at more than new rows are behind at most."""
 
@@ -79,6 +81,7 @@ class Drain:
         reading: opens what the bronze tables read, for one thread.
         tables: silver tables of events; upstream of them is bronze.
         gold: of it the tables that hang on these.
+        streams: tables of windows and patterns over these.
     """
 
     runtime: Runtime
@@ -86,6 +89,7 @@ class Drain:
     reading: Callable[[], AbstractContextManager[EventReader]]
     tables: Sequence[EventTable]
     gold: Gold
+    streams: Sequence[StreamTable] = ()
     tally: Tally = field(default_factory=Tally)
     _log: EventReader = field(init=False)
     _ends: dict[str, Mapping[int, int]] = field(default_factory=dict)
@@ -101,6 +105,7 @@ class Drain:
             Loop("bronze", self._bronze, BRONZE_PACE, self._logged),
             Loop("silver", self._silver),
             Loop("gold", self._gold, GOLD_PACE),
+            Loop("streams", self._stream, STREAM_PACE),
         ]
 
     def lag(self) -> dict[str, int]:
@@ -144,9 +149,7 @@ class Drain:
     def _silver(self, last: bool) -> bool:
         found = False
         for table in self.tables:
-            due = last or time.monotonic() >= self._due.get(table.name, 0.0)
-            if due and self._behind(table.name, table.reads.name):
-                self._due[table.name] = time.monotonic() + table.every.total_seconds()
+            if self._is_due(table, last) and self._behind(table.name, table.reads.name):
                 advance = table.advance(self.runtime)
                 self.tally.add(advance)
                 found |= self._compacted(table.name, advance)
@@ -169,6 +172,24 @@ class Drain:
                 self._lake.compact(name)
         self._marts_due, self._marts_behind = time.monotonic() + MARTS_SECONDS, False
         return True
+
+    def _stream(self, last: bool) -> bool:
+        found = False
+        for table in self.streams:
+            upstreams = {*table.upstreams} & {each.name for each in self.tables}
+            if self._is_due(table, last) and any(self._behind(table.name, u) for u in upstreams):
+                advance = table.advance(self.runtime)
+                self.tally.add(advance)
+                found |= self._compacted(table.name, advance)
+        return found
+
+    def _is_due(self, table: EventTable | StreamTable, last: bool) -> bool:
+        """Whether to advance a table now; if so, the next time is counted from here."""
+        now = time.monotonic()
+        due = last or now >= self._due.get(table.name, 0.0)
+        if due:
+            self._due[table.name] = now + table.every.total_seconds()
+        return due
 
     @cached_property
     def _appended(self) -> list[str]:

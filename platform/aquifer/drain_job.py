@@ -36,6 +36,7 @@ from aquifer.loops import Loops
 from aquifer.runtime import Runtime
 from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
+from aquifer.stream_table import StreamTable
 
 LEASE = "drain"
 """The lease of the one drain at work. A successor waits for it, with everything loaded."""
@@ -61,12 +62,16 @@ class DrainConfig(Config):
 
 
 def drain_job(
-    tables: Sequence[EventTable], silver: Sequence[SilverTable], gold: Gold
+    tables: Sequence[EventTable],
+    streams: Sequence[StreamTable],
+    silver: Sequence[SilverTable],
+    gold: Gold,
 ) -> JobDefinition:
     """The job that takes events to gold as they come.
 
     Args:
         tables: silver tables of events.
+        streams: tables of windows and patterns over these.
         silver: every silver table.
         gold: the gold tables.
     """
@@ -78,7 +83,7 @@ def drain_job(
             engine = context.resources.engine
             runtime = Runtime(engine.spark_session, lake, context.resources.schemas)
             reading = context.resources.events.reading
-            drain = Drain(runtime, engine.remote, reading, tables, gold)
+            drain = Drain(runtime, engine.remote, reading, tables, gold, streams)
             drain.prepare(silver)
             loops = Loops(drain.loops())
             _run(loops, DrainReport(context, drain), config)

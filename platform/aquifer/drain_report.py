@@ -24,6 +24,7 @@ from aquifer.dbt_assets import GoldTranslator, gold_metadata
 from aquifer.dbt_project import succeeded
 from aquifer.drain import Drain
 from aquifer.specs import materialization
+from aquifer.stream_assets import stream_check_results, stream_lineage
 
 
 class DrainReport:
@@ -34,6 +35,7 @@ class DrainReport:
         self._drain = drain
         self._silver = {table.name: table for table in drain.tables}
         self._bronze = {table.reads.name: table.reads for table in drain.tables}
+        self._streams = {table.name: table for table in drain.streams}
         self._translator = GoldTranslator(drain.gold, None)
         self._verdicts: dict[tuple[object, str], bool] = {}
 
@@ -56,6 +58,9 @@ class DrainReport:
             checks = check_results(advance, standing, table.contract)
             lineage = silver_lineage(table)
             return materialization(advance, lineage=lineage, checks=checks, standing=standing)
+        if stream := self._streams.get(advance.table):
+            verdicts = stream_check_results(self._drain.runtime, stream)
+            return materialization(advance, lineage=stream_lineage(stream), checks=verdicts)
         topic = self._bronze[advance.table]
         checks = bronze_check_results(advance, skips_unreadable=topic.skips_unreadable)
         return materialization(advance, lineage=bronze_lineage(topic), checks=checks)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Event
 
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.1
 """How long a loop that found nothing waits, unless the one before it has news."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,9 @@ from aquifer.schema_source import SchemaSource
 
 SCRATCH = "_staging"
 
+_NAMES = Lock()
+"""The views of a session are those of all its threads."""
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -28,6 +32,12 @@ class Runtime:
     session: SparkSession
     lake: Lake
     schemas: SchemaSource | None = None
+
+    @contextmanager
+    def names(self) -> Iterator[None]:
+        """Be the only thread that gives relations names which queries are written with."""
+        with _NAMES:
+            yield
 
     @contextmanager
     def staging(self) -> Iterator[str]:

@@ -94,10 +94,11 @@ class MergedTable(SilverTable):
         """Conform and check rows of the bronze table; the name of the relation that holds them."""
         # Views of the session: a query over `new` reads as the author wrote it.
         session = runtime.session
-        received.createOrReplaceTempView("received")
-        session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
-        checked = conform_sql(session, self.contract, self.query, ordered=self.policy.ordered)
-        return runtime.stage(checked, place, f"staged_{self.name.replace('.', '_')}")
+        with runtime.names():
+            received.createOrReplaceTempView("received")
+            session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
+            checked = conform_sql(session, self.contract, self.query, ordered=self.policy.ordered)
+            return runtime.stage(checked, place, f"staged_{self.name.replace('.', '_')}")
 
     def _merge(
         self, runtime: Runtime, staged: str, place: str, superseded: Sequence[str] = ()

@@ -8,7 +8,7 @@ rows whose state changes (`silver`).
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache, reduce
 from operator import or_
@@ -129,7 +129,10 @@ class EventTable(SilverTable):
         types |= {"_published_at": pa.timestamp("us", "UTC"), BYTES: pa.binary()}
         schema = pa.schema(list(types.items()))
         received = pa.Table.from_pydict({"value": texts, **none}, schema)
-        events = self._checked(runtime, runtime.session.createDataFrame(received))
+        # They were texts when they were refused.
+        already = EventTexts(replace(runtime, schemas=None), "")
+        again = runtime.session.createDataFrame(received)
+        events, _ = self._checked(runtime, already, again)
         return events.select(arrow_schema(self.contract).names)
 
     def standing(self, lake: Lake) -> Standing:
@@ -147,9 +150,10 @@ class EventTable(SilverTable):
         """
         session = runtime.session
         read, unread = texts.read(received)
-        read.createOrReplaceTempView("received")
-        session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
-        checked = session.sql(conform_sql(session, self.contract, self.query)).toArrow()
+        with runtime.names():
+            read.createOrReplaceTempView("received")
+            session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
+            checked = session.sql(conform_sql(session, self.contract, self.query)).toArrow()
         refused = [self.reads.refused({**event, "_raw": None}, [why]) for event, why in unread]
         return checked, refused
 

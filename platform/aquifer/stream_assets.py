@@ -22,7 +22,7 @@ from aquifer.checks import compile_checks
 from aquifer.engine import register
 from aquifer.lake import DELETED
 from aquifer.runtime import Runtime
-from aquifer.specs import asset_key, materialization, table_spec
+from aquifer.specs import Lineage, asset_key, materialization, table_spec
 from aquifer.stream_lineage import window_lineage
 from aquifer.stream_table import StreamTable
 from aquifer.stream_windows import WindowedTable
@@ -55,14 +55,18 @@ def stream_asset(table: StreamTable) -> AssetsDefinition:
         runtime = Runtime(context.resources.engine.spark_session, context.resources.lake.lake)
         with permanent_errors_fail_at_once():
             advanced = table.catch_up(runtime)
-            checks = check_results(runtime, table)
-        lineage = window_lineage(table) if isinstance(table, WindowedTable) else {}
-        yield materialization(advanced, lineage=lineage, checks=checks)
+            checks = stream_check_results(runtime, table)
+        yield materialization(advanced, lineage=stream_lineage(table), checks=checks)
 
     return catch_up
 
 
-def check_results(runtime: Runtime, table: StreamTable) -> list[AssetCheckResult]:
+def stream_lineage(table: StreamTable) -> Lineage:
+    """The columns that each column is made from, as far as a query tells."""
+    return window_lineage(table) if isinstance(table, WindowedTable) else {}
+
+
+def stream_check_results(runtime: Runtime, table: StreamTable) -> list[AssetCheckResult]:
     """What the contract's checks say of the rows that stand."""
     checks = compile_checks(table.contract)
     register(runtime.session, runtime.lake, [table.name])
