@@ -40,7 +40,7 @@ left join {{ ref('dim_store') }} as s
     {%- set unseen = taken_in_by_this('silver.pos_events', '_seq') -%}
     select event_id
     from {{ events }}
-    where {{ unseen }} and type in ('sale', 'return')
+    where {{ unseen }} and (type in ('sale', 'return') or _first_seq <= {{ since }})
     {%- if not from_scratch() %}
     union
     select voids as event_id
@@ -69,13 +69,44 @@ left join {{ ref('dim_store') }} as s
     {%- endif -%}
 {%- endmacro %}
 
-{#- The groups of the tills' lines at which a mart has to look, of columns of `store_lines`. -#}
+{#- The groups of the tills' lines at which a mart has to look, of columns of `store_lines`. Where an
+    event's content was replaced, those of the former content are among them. -#}
 {% macro changed_store_lines(columns) -%}
     {%- set touched = touched_store_events() -%}
     select distinct {{ columns }}
     from ({{ store_lines() }}) as l
     left semi join ({{ touched }}) as t on l.event_id = t.event_id
     where {{ within('l.event_id', span_of(touched)) }}
+    {%- if not from_scratch() %}
+    union
+    select {{ columns }} from ({{ former_store_lines() }}) as l
+    {%- endif %}
+{%- endmacro %}
+
+{#- Lines of what events held before their content was replaced, as far as they make groups. -#}
+{% macro former_store_lines() -%}
+    select
+        e.event_time as sold_at,
+        coalesce(s.country, 'Unspecified') as country,
+        e.customer_id,
+        e.stock_code
+    from (
+        select
+            try_cast(trim(event.event_time) as timestamp) as event_time,
+            event.store_id,
+            event.member_id as customer_id,
+            upper(trim(explode(event.lines).sku)) as stock_code
+        from (
+            select from_json(former, 'event_time string, store_id string, member_id string, lines array<struct<sku: string>>') as event
+            from (
+                select explode(_former) as former
+                from {{ source('silver', 'pos_events') }}
+                where {{ taken_in_by_this('silver.pos_events', '_seq') }}
+            )
+        )
+    ) as e
+    left join {{ ref('dim_store') }} as s
+        on e.store_id = s.store_id and e.event_time >= s.valid_from and e.event_time < s.valid_to
 {%- endmacro %}
 
 {#- Whether a store is, or was, elsewhere than a model has seen: its sales are of another country. -#}
@@ -83,15 +114,4 @@ left join {{ ref('dim_store') }} as s
     {%- set dimension = ref('dim_store') -%}
     {%- set moved = literals("select distinct store_id from " ~ dimension ~ " where _interval_seq > " ~ since('gold.dim_store')) -%}
     {{ return(not from_scratch() and moved != "''") }}
-{%- endmacro %}
-
-{#- The minutes of what events of the tills held before their content was replaced. -#}
-{% macro former_store_minutes() -%}
-    select date_trunc('MINUTE', try_cast(trim(get_json_object(former, '$.event_time')) as timestamp)) as minute
-    from (
-        select explode(_former) as former
-        from {{ source('silver', 'pos_events') }}
-        where _seq > {{ since('silver.pos_events') }}
-    )
-    where try_cast(trim(get_json_object(former, '$.event_time')) as timestamp) is not null
 {%- endmacro %}

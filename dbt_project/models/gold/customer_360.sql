@@ -6,7 +6,9 @@
 with touched as (
     {{ changed_lines('customer_id') }} and customer_id is not null
     union
-    {{ changed_store_lines('l.customer_id') }} and l.customer_id is not null
+    select customer_id
+    from ({{ changed_store_lines('l.customer_id') }})
+    where customer_id is not null
     union
     select customer_id
     from {{ ref('dim_customer') }}

@@ -3,8 +3,6 @@
     {{ changed_lines("date_trunc('MINUTE', invoiced_at) as minute") }}
     union
     {{ changed_store_lines("date_trunc('MINUTE', l.sold_at) as minute") }}
-    union
-    {{ former_store_minutes() }}
     {%- if stores_moved() %}
     union
     select minute from {{ this }} where channel = 'store'
