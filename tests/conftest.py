@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import progress
 import pytest
@@ -116,24 +117,61 @@ class Nursery:
             within: the folders of the home where files are counted.
             settings: environment variables of the child.
         """
+        return self._done(
+            home,
+            kill_at,
+            within,
+            settings,
+            batches=[[str(file) for file in batch] for batch in batches],
+            full_refresh=full_refresh,
+        )
+
+    def drain(
+        self,
+        home: Home,
+        *,
+        idle_seconds: float = 0.0,
+        commits_per_compaction: int = 3,
+        kill_at: int | None = None,
+        within: Sequence[str] = ("lake",),
+        **settings: str,
+    ) -> int:
+        """Let a child drain the event log; its exit code, -9 when killed.
+
+        Args:
+            idle_seconds: it ends when no event has come for so long.
+            commits_per_compaction: how many commits of a table it puts together.
+            kill_at, within, settings: as above.
+        """
+        drain = {"idle_seconds": idle_seconds, "commits_per_compaction": commits_per_compaction}
+        return self._done(home, kill_at, within, settings, drain=drain)
+
+    def _done(
+        self,
+        home: Home,
+        kill_at: int | None,
+        within: Sequence[str],
+        settings: Mapping[str, str],
+        **what: Any,
+    ) -> int:
         order = {
             "home": str(home.folder),
-            "batches": [[str(file) for file in batch] for batch in batches],
             "kill_at": kill_at,
             "within": within,
-            "full_refresh": full_refresh,
             "settings": settings,
+            **what,
         }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
 
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+@contextmanager
+def nursing(home: Path) -> Iterator[Nursery]:
+    """A nursery, which has a home of its own for what it loads."""
     environment = {
         **os.environ,
-        "AQUIFER_HOME": str(tmp_path_factory.mktemp("nursery")),
+        "AQUIFER_HOME": str(home),
         "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "platform")]),
     }
     process = subprocess.Popen(
@@ -147,6 +185,12 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     yield Nursery(process)
     process.stdin.close()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with nursing(tmp_path_factory.mktemp("nursery")) as nursery:
+        yield nursery
 
 
 @pytest.fixture(scope="module")

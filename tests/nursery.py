@@ -1,12 +1,13 @@
 """A process that has everything imported and forks a child for each order that it reads.
 
 A child takes batches of files through the whole platform, table by table, as runs do, on a home of
-its own. It can be killed with SIGKILL once it has written so much. Forking spares each child the
-imports; nothing with threads is started before the fork.
+its own; or it drains the home's event log. It can be killed with SIGKILL once it has written so
+much. Forking spares each child the imports; nothing with threads is started before the fork.
 
-Reads a JSON order a line: `home`, `batches` (a list of lists of files to deliver), `kill_at` (a
-number of files, or null), `within` (the folders of the home in which `progress` counts them),
-`full_refresh`, `settings` (environment variables of the child). Answers with the exit code.
+Reads a JSON order a line: `home`, `kill_at` (a number of files, or null), `within` (the folders of
+the home in which `progress` counts them), `settings` (environment variables of the child); and
+`batches` (a list of lists of files to deliver) and `full_refresh`, or `drain` (arguments of `drain`
+below). Answers with the exit code.
 """
 
 import json
@@ -17,13 +18,16 @@ import time
 import traceback
 from pathlib import Path
 
-import dbt.cli.main  # noqa: F401  imported before the fork
 import progress
-import pysail.spark  # noqa: F401
 
+import aquifer.drain
+import aquifer.warm_preload
 from aquifer.dbt_project import failure
+from aquifer.drain import Drain
+from aquifer.drain_job import LEASE
 from aquifer.gold import Gold
 from aquifer.landing import deliver_files
+from aquifer.loops import Loops
 from aquifer.runtime import Runtime
 from assets import snapshots, tables
 from resources.environment import landing_folder, resources
@@ -40,6 +44,20 @@ def work(order: dict) -> None:
         advance_everything(wired, full_refresh=False)
     if order.get("full_refresh"):
         advance_everything(wired, full_refresh=True)
+
+
+def drain(idle_seconds: float, commits_per_compaction: int) -> None:
+    """Drain the event log as the job does, until no event has come for so long."""
+    aquifer.drain.COMMITS_PER_COMPACTION = commits_per_compaction
+    wired = resources()
+    lake, engine = wired["lake"].lake, wired["engine"]
+    with lake.leases.hold([LEASE]):
+        runtime = Runtime(engine.spark_session, lake)
+        reading = wired["events"].reading
+        drain = Drain(runtime, engine.remote, reading, tables.events, tables.gold)
+        drain.prepare(tables.silver)
+        loops = Loops(drain.loops())
+        loops.run(lambda: time.monotonic() - loops.found_at >= idle_seconds, every=0.05)
 
 
 def advance_everything(wired: dict, *, full_refresh: bool) -> None:
@@ -76,7 +94,7 @@ def serve(order: dict) -> int:
         os.environ.update(order["settings"], AQUIFER_HOME=order["home"])
         time.tzset()
         try:
-            work(order)
+            drain(**order["drain"]) if "drain" in order else work(order)
         except BaseException:  # noqa: BLE001  the child must not go on as the parent
             traceback.print_exc()
             os._exit(1)
@@ -96,6 +114,5 @@ def kill_once_written(child: int, order: dict) -> None:
 
 
 if __name__ == "__main__":
-    tables.gold.project.manifest  # noqa: B018  parsed once, for all children
     for line in sys.stdin:
         print(serve(json.loads(line)), flush=True)
