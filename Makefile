@@ -59,6 +59,7 @@ benchmarks: $(VENV)/.tested
 	"$(BIN)/python" benchmarks/click_to_finish.py
 	"$(BIN)/python" benchmarks/idle.py
 	"$(BIN)/python" benchmarks/event_log.py
+	"$(BIN)/python" benchmarks/stream_latency.py
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

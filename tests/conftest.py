@@ -28,7 +28,8 @@ def invoice_files() -> list[Path]:
 
 
 LONGEST = (
-    *("killed_runs", "batch_boundaries", "bad_input", "gold_changes", "snapshots", "up"),
+    *("killed_runs", "drain_faults", "batch_boundaries", "bad_input", "gold_changes", "up"),
+    *("warm_runs", "snapshots", "store_sales", "serving", "windows", "alerts", "drain"),
     *("numbers", "command", "maintenance", "proportional_work", "redelivery"),
 )
 
