@@ -44,7 +44,7 @@ CONFLICT = "conflicting_content"
 """The reason of an event whose id stands for another content."""
 
 UNREADABLE = "json_unreadable"
-"""The one reason of an event that is no JSON object."""
+"""The one reason of an event that is no JSON object, or none that can be read."""
 
 WATERMARK = "_watermark"
 """The application transaction of the watermark, in microseconds since 1970."""
@@ -167,7 +167,7 @@ class EventTable(SilverTable):
         candidates = Candidates(events.filter(passed))
         settled = candidates.settle(known.contents(lake, candidates.one_an_id()))
         refused = [
-            self.reads.refused(event, _reasons(event))
+            self.reads.refused(event, _reasons(event, self.target.columns))
             for event in events.filter(pc.invert(passed)).to_pylist()
         ]
         refused += self._conflicts(lake, texts, settled.losing)
@@ -277,12 +277,17 @@ def _earlier(events: pa.Table, time: str, watermark: int) -> int:
     return int(pc.sum(pc.less(events[time].cast(pa.int64()), watermark)).as_py() or 0)
 
 
-def _reasons(event: Mapping[str, Any]) -> list[str]:
+def _reasons(event: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    """Why an event is refused; of one that the engine cannot read at all, nothing is missing."""
     reasons: list[str] = event[REASONS]
     try:
-        return reasons if isinstance(json.loads(event["_raw"] or ""), dict) else [UNREADABLE]
-    except ValueError:
+        fields = json.loads(event["_raw"] or "")
+        given = {name for name in columns if fields.get(name) is not None}
+    # Of what is no object there is no `get`; what is nested too deeply exhausts the stack.
+    except (ValueError, AttributeError, RecursionError):
         return [UNREADABLE]
+    read = any(event[name] is not None for name in columns)
+    return [UNREADABLE] if given and not read else reasons
 
 
 def _with(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
