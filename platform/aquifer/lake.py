@@ -218,7 +218,8 @@ class Lake:
     def append(self, name: str, rows: pa.Table, marks: Mapping[str, int]) -> int:
         """Append rows and record marks in one transaction; the table's new version.
 
-        The columns are those of the table in any order; `_seq` is set here.
+        The columns are those of the table in any order; `_seq` is set here. Those that are missing,
+        because the contract has lost them or a newer one has added them, are null.
         """
         table = self.table(name)
         seq = table.version() + 1
@@ -227,6 +228,7 @@ class Lake:
             table,
             rows,
             mode="append",
+            schema_mode="merge",
             commit_properties=_commit({**marks, SEQUENCE: seq}),
         )
         return int(table.version())
