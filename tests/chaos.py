@@ -24,6 +24,7 @@ from aquifer.eventlog import PRODUCED
 from aquifer.lake import SEQUENCE
 from aquifer.landing import LandingFolder
 from aquifer.quarantine import quarantine_name
+from assets.silver.pos_events import pos_events
 from resources.event_log.embedded import EmbeddedEventLog
 from resources.simulation.streams.catalogue import catalogue
 from resources.simulation.streams.dirt import REPEATS, Dirt, damaged
@@ -165,6 +166,8 @@ class Undisturbed:
         taken = {event_id(row["value"]) for row in rows if row[SEQUENCE] <= reached}
         if lake.exists(SILVER):
             wrong += self._events_wrong(home, taken)
+        if lake.exists(SILVER) and lake.exists(QUARANTINE) and pos_events.standing(lake).lost:
+            wrong.append("silver misses rows, or has too many, by its own account")
         if lake.exists(QUARANTINE):
             wrong += self._refused_wrong(home, received, reached)
         if lake.exists(GOLD) and lake.settled(GOLD):

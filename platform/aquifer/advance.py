@@ -23,7 +23,7 @@ class Standing:
         batch_rows: rows of the newest batch; a small one counts for nothing after a large one of
             which too many rows are refused.
         batch_waiting: refused rows that have waited since that batch.
-        batch_lost: rows of that batch that are nowhere.
+        lost: rows that are nowhere; as far as it is known, of all that came in, else of that batch.
     """
 
     rows: int = 0
@@ -31,7 +31,7 @@ class Standing:
     reasons: Mapping[str, int] = field(default_factory=dict)
     batch_rows: int = 0
     batch_waiting: int = 0
-    batch_lost: int = 0
+    lost: int = 0
 
     @property
     def quality(self) -> float:

@@ -93,10 +93,10 @@ def check_results(
         yield refused(name, [name])
     yield refused(READABLE, sorted({*standing.reasons, *advance.reasons} - {*checks}))
     yield AssetCheckResult(
-        passed=not standing.batch_lost,
+        passed=not standing.lost,
         asset_key=key,
         check_name=ACCOUNTED,
-        metadata={"rows lost": standing.batch_lost},
+        metadata={"rows lost": standing.lost},
     )
     limit = table_metadata(contract).quarantine_share
     share = standing.refused_share

@@ -229,7 +229,7 @@ class Lake:
             rows,
             mode="append",
             schema_mode="merge",
-            commit_properties=_commit({**marks, SEQUENCE: seq}),
+            commit_properties=committing({**marks, SEQUENCE: seq}),
         )
         return int(table.version())
 
@@ -261,7 +261,7 @@ class Lake:
             " and ".join(matched),
             source_alias="s",
             target_alias="t",
-            commit_properties=_commit({**marks, SEQUENCE: seq}),
+            commit_properties=committing({**marks, SEQUENCE: seq}),
         )
         merger.when_matched_update(columns).when_not_matched_insert(columns).execute()
         return self.version(name)
@@ -274,7 +274,7 @@ class Lake:
             mode="append",
             schema=table.schema(),
             partition_by=table.metadata().partition_columns,
-            commit_properties=_commit(marks),
+            commit_properties=committing(marks),
         )
         return self.version(name)
 
@@ -287,7 +287,8 @@ COMPACTED_BYTES = 16 * 1024 * 1024
 """What a file of many commits grows to; larger ones are left to maintenance."""
 
 
-def _commit(marks: Mapping[str, int]) -> CommitProperties:
+def committing(marks: Mapping[str, int]) -> CommitProperties:
+    """What records marks with a commit of delta-rs."""
     return CommitProperties(
         app_transactions=[Transaction(app, version) for app, version in sorted(marks.items())]
     )

@@ -94,10 +94,27 @@ def append_refused(
     """Append refused rows, unless a killed attempt has: then the quarantine has these marks."""
     name = quarantine_name(table_name)
     if refused and lake.marks(name, marks) != marks:
-        now = datetime.now(UTC)
-        schema = pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL])
-        rows = [{**row, "_quarantined_at": now} for row in refused]
-        lake.append(name, pa.Table.from_pylist(rows, schema), marks)
+        _append(lake, name, refused, marks)
+
+
+def add_refused(lake: Lake, table_name: str, refused: Sequence[Mapping[str, Any]]) -> None:
+    """Append refused rows, but for those that the quarantine holds."""
+    if not refused:
+        return
+    name, positions = quarantine_name(table_name), [row["position"] for row in refused]
+    held = lake.read(name, ["position"], [("position", "in", positions)])
+    positions = held["position"].to_pylist()
+    if missing := [row for row in refused if row["position"] not in positions]:
+        _append(lake, name, missing, {})
+
+
+def _append(
+    lake: Lake, name: str, refused: Sequence[Mapping[str, Any]], marks: Mapping[str, int]
+) -> None:
+    now = datetime.now(UTC)
+    schema = pa.schema([*arrow_schema(QuarantinedRow), *TECHNICAL])
+    rows = [{**row, "_quarantined_at": now} for row in refused]
+    lake.append(name, pa.Table.from_pylist(rows, schema), marks)
 
 
 def ensure_quarantine(lake: Lake, table_name: str) -> str:

@@ -53,7 +53,7 @@ class MergedTable(SilverTable):
             reasons=Counter(reason for row in refused for reason in row.reasons),
             batch_rows=newest[ROWS],
             batch_waiting=sum(row.received >= newest[SINCE] for row in refused),
-            batch_lost=newest[LOST],
+            lost=newest[LOST],
         )
 
     def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Mapping[str, Any]:

@@ -23,14 +23,20 @@ from aquifer.bronze_events import EVENT_COLUMNS, EventTopic
 from aquifer.bronze_topics import BYTES
 from aquifer.conform import REASONS, conform_sql
 from aquifer.contract import Contract, arrow_schema, contract_fields
+from aquifer.engine import literal
 from aquifer.errors import ContractError
 from aquifer.event_contents import Candidates, Settled
 from aquifer.event_texts import EventTexts
 from aquifer.instants import instant
 from aquifer.known_events import CONTENT_HASH, ID_HASH, KnownEvents
-from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake
+from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake, committing
 from aquifer.masking import sample_markdown
-from aquifer.quarantine import append_refused, quarantine_name, waiting_reasons
+from aquifer.quarantine import (
+    add_refused,
+    append_refused,
+    quarantine_name,
+    waiting_reasons,
+)
 from aquifer.runtime import Runtime
 from aquifer.silver_table import SilverTable
 
@@ -48,6 +54,10 @@ UNREADABLE = "json_unreadable"
 
 WATERMARK = "_watermark"
 """The application transaction of the watermark, in microseconds since 1970."""
+
+EXPECTED, REFUSED = "_expected", "_refused"
+"""Application transactions that tell how many rows the table has to have by all that came in, and
+how many of that its quarantine has to hold. They are recorded with the rows."""
 
 DELAY_US = 60_000_000
 """How far the watermark is behind the latest event; what happened before it comes late."""
@@ -94,11 +104,14 @@ class EventTable(SilverTable):
         append_refused(lake, self.name, refused, {self.reads.name: upto})
         watermark = lake.progress(self.name, WATERMARK)
         reached = max(watermark, _latest(settled.fresh, self.time) - DELAY_US)
-        before = lake.table(self.name).count()
-        self._commit(lake, texts, settled, {self.reads.name: upto, WATERMARK: reached})
+        rows_in, before = int(received.count()), lake.table(self.name).count()
+        came = rows_in - settled.duplicates - len(refused)
+        marks = {self.reads.name: upto, WATERMARK: reached}
+        marks |= self._accounts(lake, came, len(refused))
+        self._commit(lake, texts, settled, marks)
         kept = int(lake.table(self.name).count() - before)
         return {
-            "rows_in": int(received.count()),
+            "rows_in": rows_in,
             "kept": kept,
             "quarantined": len(refused),
             "duplicates": settled.duplicates,
@@ -117,9 +130,12 @@ class EventTable(SilverTable):
         events, refused = self._checked(runtime, texts, again)
         settled, others = self._settled(runtime.lake, texts, events)
         refused += others
-        self._commit(runtime.lake, texts, settled, {})
         reasons = {row["position"]: row["reasons"] for row in refused}
-        positions = map(self.reads.position, received.select(EVENT_COLUMNS).to_pylist())
+        positions = [*map(self.reads.position, received.select(EVENT_COLUMNS).to_pylist())]
+        displaced = [row for row in refused if row["position"] not in {*positions}]
+        add_refused(runtime.lake, self.name, displaced)
+        marks = self._accounts(runtime.lake, len(settled.fresh), len(displaced))
+        self._commit(runtime.lake, texts, settled, marks)
         return [{"_position": at, REASONS: reasons.get(at, [])} for at in positions]
 
     def contents(self, runtime: Runtime, texts: Sequence[str]) -> pa.Table:
@@ -136,10 +152,26 @@ class EventTable(SilverTable):
         return events.select(arrow_schema(self.contract).names)
 
     def standing(self, lake: Lake) -> Standing:
-        rows = int(lake.table(self.name).count())
+        table = lake.table(self.name)
+        rows = int(table.count())
+        expected, refused = (table.transaction_version(mark) or 0 for mark in (EXPECTED, REFUSED))
+        # Asked afterwards: the quarantine holds more while an advance is under way, never less.
+        held = int(lake.table(quarantine_name(self.name)).count())
         waiting = waiting_reasons(lake, self.name)
-        reasons = Counter(reason for row in waiting for reason in row)
-        return Standing(rows=rows, waiting=len(waiting), reasons=reasons)
+        return Standing(
+            rows=rows,
+            waiting=len(waiting),
+            reasons=Counter(reason for row in waiting for reason in row),
+            lost=abs(expected - rows) + max(0, refused - held),
+        )
+
+    def _accounts(self, lake: Lake, rows: int, refused: int) -> dict[str, int]:
+        """The marks that tell of so many rows more, and refused ones."""
+        marks = lake.marks(self.name, (EXPECTED, REFUSED))
+        return {
+            EXPECTED: marks.get(EXPECTED, 0) + rows,
+            REFUSED: marks.get(REFUSED, 0) + refused,
+        }
 
     def _checked(
         self, runtime: Runtime, texts: EventTexts, received: DataFrame
@@ -193,11 +225,11 @@ class EventTable(SilverTable):
     def _commit(
         self, lake: Lake, texts: EventTexts, settled: Settled, marks: Mapping[str, int]
     ) -> None:
-        """Write what counts; the marks stand in the transaction of the last rows."""
-        if len(settled.winning):
-            self._replace(lake, texts, self._stamped(lake, settled.winning))
+        """Write what counts, and the marks, in one transaction."""
         fresh = self._stamped(lake, settled.fresh)
-        if len(fresh):
+        if len(settled.winning):
+            self._merge(lake, fresh, self._replacing(lake, texts, settled.winning), marks)
+        elif len(fresh):
             lake.append(self.name, fresh, marks)
         else:
             lake.record(self.name, {**marks, SEQUENCE: lake.next_seq(self.name)})
@@ -207,22 +239,36 @@ class EventTable(SilverTable):
     def _known(self, lake: Lake) -> KnownEvents:
         return _known(lake.uri(self.name), self.name, self.target.keys[0])
 
-    def _replace(self, lake: Lake, texts: EventTexts, rows: pa.Table) -> None:
-        key = self.target.keys[0]
+    def _replacing(self, lake: Lake, texts: EventTexts, winning: pa.Table) -> pa.Table:
+        """Rows for events that replace another content, which they keep."""
+        rows, key = self._stamped(lake, winning), self.target.keys[0]
         held = self._held(lake, rows)
         raws = {row["position"]: row["raw"] for row in self._conflicts(lake, texts, held)}
         former = {
             row[key]: [*(row[FORMER] or []), raws.get(self.reads.position(row))]
             for row in held.to_pylist()
         }
-        rows = _with(rows, FORMER, [former[event] for event in rows[key].to_pylist()])
-        rows = rows.append_column(
-            SEQUENCE, pa.repeat(pa.scalar(lake.next_seq(self.name)), len(rows))
-        )
-        kept = {key, FIRST_SEQUENCE}
-        lake.table(self.name).merge(rows, f"t.`{key}` = s.`{key}`", "s", "t").when_matched_update(
-            {f"`{name}`": f"s.`{name}`" for name in rows.column_names if name not in kept}
-        ).execute()
+        return _with(rows, FORMER, [former[event] for event in rows[key].to_pylist()])
+
+    def _merge(
+        self, lake: Lake, fresh: pa.Table, replacing: pa.Table, marks: Mapping[str, int]
+    ) -> None:
+        key, seq = self.target.keys[0], lake.next_seq(self.name)
+        rows = pa.concat_tables([fresh, replacing])
+        rows = rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows)))
+        written = {f"`{name}`": f"s.`{name}`" for name in rows.column_names}
+        kept = {f"`{key}`", f"`{FIRST_SEQUENCE}`"}
+        # By literals few files are looked at; fresh ids are in none.
+        replaced = sorted(literal(event) for event in replacing[key].to_pylist())
+        lake.table(self.name).merge(
+            rows,
+            f"t.`{key}` = s.`{key}` and t.`{key}` >= {replaced[0]} and t.`{key}` <= {replaced[-1]}",
+            "s",
+            "t",
+            commit_properties=committing({**marks, SEQUENCE: seq}),
+        ).when_matched_update(
+            {name: value for name, value in written.items() if name not in kept}
+        ).when_not_matched_insert(written).execute()
 
     def _stamped(self, lake: Lake, events: pa.Table) -> pa.Table:
         """The columns of the table, but for `_seq`."""
