@@ -280,12 +280,18 @@ class Automation:
                     )
 
 
+STREAMS = {table.name for table in [*tables.events, *tables.stream]}
+DRAINED = STREAMS | {*tables.gold.appended(STREAMS)}
+"""What the drain takes along, and what hangs on it, whenever it tells of them."""
+
+
 def downstream(table: str) -> set[str]:
     """What is made from a table, directly or not, and runs by itself."""
     found: set[str] = set()
     for child in GRAPH.get(key_of(table)).child_keys:
-        if GRAPH.get(child).automation_condition:
-            found |= {name(child)} | downstream(name(child))
+        if GRAPH.get(child).automation_condition and name(child) not in STREAMS:
+            further = set() if name(child) in DRAINED else downstream(name(child))
+            found |= {name(child)} | further
     return found
 
 
