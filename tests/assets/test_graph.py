@@ -104,11 +104,12 @@ def test_dbt_properties_are_those_of_the_contracts():
     assert subprocess.run(command, check=False).returncode == 0
 
 
-def test_the_definitions_load_in_under_5_seconds():
-    code = "import assets.definitions"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    before = os.times()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    after = os.times()
-    # Of processor time, so that a busy machine does not decide.
-    assert after.children_user - before.children_user < 5
+def test_the_definitions_take_little_more_to_load_than_the_libraries_that_they_are_made_of():
+    def seconds(code: str) -> float:
+        """Of processor time, since how many others are at work shall not decide."""
+        before = os.times()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return os.times().children_user - before.children_user
+
+    libraries = seconds("import dagster, dagster_dbt, deltalake, pandera, sqlalchemy")
+    assert seconds("import assets.definitions") < 1.8 * libraries

@@ -62,7 +62,7 @@ def test_a_value_that_no_table_holds_is_refused_and_the_others_go_on(landing, fi
     advanced = landing.deliver("a.csv", GOOD, line(InvoiceNo="536366", **fields))
     assert (advanced.kept, advanced.quarantined) == (1, 1)
     assert reason in advanced.reasons
-    standing = invoice_lines.standing(landing.lake)
+    standing = invoice_lines.standing(landing.world.lake)
     checks = check_results(advanced, standing, invoice_lines.contract)
     verdicts = {check.check_name: check for check in checks}
     assert not verdicts["readable"].passed
@@ -73,7 +73,7 @@ def test_a_large_batch_of_bad_rows_fails_until_it_is_superseded(landing):
     bad = [line(InvoiceNo=f"{550_000 + n}", Quantity="x") for n in range(50)]
 
     def passed(advanced) -> bool:
-        standing = invoice_lines.standing(landing.lake)
+        standing = invoice_lines.standing(landing.world.lake)
         verdicts = check_results(advanced, standing, invoice_lines.contract)
         (share,) = (check for check in verdicts if check.check_name == "quarantine_share")
         return share.passed
