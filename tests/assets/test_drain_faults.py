@@ -1,11 +1,26 @@
 """A drain killed, paused or run beside others leaves tables as if nothing had happened."""
 
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import chaos
+import progress
 import pytest
+from conftest import Home, Nursery, start
+
+from aquifer.maintenance import maintain_table
+from assets import tables
 
 KILLS = 40
 SEED = 20261120
 EVENTS = 1_280
+MORE = 240
+DEADLINE_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
@@ -14,11 +29,37 @@ def history() -> list[chaos.Produced]:
 
 
 @pytest.fixture(scope="module")
+def more() -> list[chaos.Produced]:
+    return chaos.history(SEED + 1, MORE)
+
+
+@pytest.fixture(scope="module")
 def undisturbed(nursery, homes, history) -> chaos.Undisturbed:
     home = homes("undisturbed")
     chaos.produce(home.folder / "events", history)
     assert nursery.drain(home) == 0
     return chaos.Undisturbed(home)
+
+
+@pytest.fixture(scope="module")
+def copied(undisturbed, tmp_path_factory) -> Callable[[str], Home]:
+    """Makes homes that are as the undisturbed one."""
+
+    def make(name: str) -> Home:
+        folder = tmp_path_factory.mktemp(name) / "home"
+        shutil.copytree(undisturbed.home.folder, folder)
+        return Home(folder)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def with_more(nursery, copied, more) -> Home:
+    """The undisturbed home after more events."""
+    home = copied("with_more")
+    chaos.produce(home.folder / "events", more)
+    assert nursery.drain(home) == 0
+    return home
 
 
 def test_a_drain_killed_at_40_points_leaves_what_an_undisturbed_one_does(
@@ -30,3 +71,82 @@ def test_a_drain_killed_at_40_points_leaves_what_an_undisturbed_one_does(
     killings.finish()
     assert home.differing(undisturbed.home, home.lake.names()) == []
     assert undisturbed.wrong(home) == []
+
+
+def test_maintenance_beside_a_drain_changes_nothing(nursery, copied, more, with_more):
+    home = copied("maintained")
+    maintained = 0
+    with ThreadPoolExecutor(1) as pool:
+        draining = pool.submit(nursery.drain, home, idle_seconds=1, commits_per_compaction=1)
+        pieces = [more[n : n + chaos.A_PIECE] for n in range(0, len(more), chaos.A_PIECE)]
+        while not draining.done():
+            for name in (chaos.BRONZE, chaos.SILVER, chaos.QUARANTINE, chaos.GOLD):
+                chaos.produce(home.folder / "events", pieces.pop(0) if pieces else [])
+                sorted_by = tables.clustering().get(name, ()) if maintained % 2 else ()
+                maintain_table(home.lake, name, sorted_by, 90, tables.readers().get(name, ()))
+            maintained += 1
+    assert draining.result() == 0
+    for piece in pieces:
+        chaos.produce(home.folder / "events", piece)
+    assert nursery.drain(home) == 0
+    assert maintained > 2
+    assert home.differing(with_more, home.lake.names()) == []
+
+
+class Turns:
+    """Drains of one home that take turns: a run of the job, and a child that is to follow it."""
+
+    def __init__(self, home: Home, nursery: Nursery, pool: ThreadPoolExecutor) -> None:
+        self._home = home
+        self._lease = home.folder / "leases" / "drain.lock"
+        self.run = start("drain", "--minutes", "0.01", home=home.folder)
+        self.until(lambda: self.waiting("FLOCK") > 0)
+        self._begun = self.commits()
+        # It ends by itself, as soon as it has its turn and nothing waits.
+        self.child = pool.submit(nursery.drain, home)
+        self.until(lambda: self.waiting("->") > 0)
+
+    def waiting(self, sign: str) -> int:
+        """How many of the kernel's locks on the lease have a sign; the arrow is for who waits."""
+        held = f":{self._lease.stat().st_ino} " if self._lease.exists() else "none"
+        locks = Path("/proc/locks").read_text().splitlines()
+        return sum(held in lock and sign in lock for lock in locks)
+
+    def commits(self) -> int:
+        return progress.count(self._home.folder, ["lake"])
+
+    def writes(self) -> bool:
+        """Whether the run has written since the child waits for it."""
+        return self.commits() > self._begun
+
+    def until(self, happened: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not happened():
+            assert self.run.poll() is None, self.run.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
+@pytest.mark.parametrize("fate", ["paused", "killed"])
+def test_a_drain_that_is_paused_or_killed_in_its_turn_writes_nothing_twice(
+    nursery, copied, more, with_more, fate
+):
+    home = copied(fate)
+    half = len(more) // 2
+    chaos.produce(home.folder / "events", more[:half])
+    with ThreadPoolExecutor(1) as pool:
+        turns = Turns(home, nursery, pool)
+        turns.until(turns.writes)
+        # Before it is stopped, which may be within a transaction of the log.
+        chaos.produce(home.folder / "events", more[half:])
+        os.kill(turns.run.pid, signal.SIGSTOP)
+        # Its time is up, and more waits; but another's turn begins where its own ends.
+        written = turns.commits()
+        assert not turns.child.done()
+        assert turns.waiting("->")
+        os.kill(turns.run.pid, signal.SIGCONT if fate == "paused" else signal.SIGKILL)
+        said = turns.run.communicate(timeout=DEADLINE_SECONDS)
+        assert turns.run.returncode == (0 if fate == "paused" else -signal.SIGKILL), said
+        assert turns.child.result() == 0
+    assert turns.commits() > written
+    assert home.differing(with_more, home.lake.names()) == []
