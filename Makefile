@@ -60,6 +60,8 @@ benchmarks: $(VENV)/.tested
 	"$(BIN)/python" benchmarks/idle.py
 	"$(BIN)/python" benchmarks/event_log.py
 	"$(BIN)/python" benchmarks/stream_latency.py
+	"$(BIN)/python" benchmarks/catch_up.py
+	"$(BIN)/python" benchmarks/kills.py
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

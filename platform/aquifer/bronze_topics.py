@@ -136,25 +136,24 @@ def _text(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     What begins with the byte 0 is none, though it may happen to be UTF-8: binary formats do.
     """
     binary = pc.starts_with(values, NUL)
-    stray = pa.nulls(len(values), pa.binary())
-    rest = values
-    if pc.any(binary).as_py():
-        stray = pc.if_else(binary, values, None)
-        rest = pc.if_else(binary, None, values)
+    if not pc.any(binary).as_py():
+        return _decoded(values)
+    texts, others = _decoded(pc.if_else(binary, None, values))
+    return texts, pc.coalesce(others, pc.if_else(binary, values, None))
+
+
+def _decoded(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Values as text where they are UTF-8, and the others as bytes."""
     try:
-        return rest.cast(pa.string()), stray
+        return values.cast(pa.string()), pa.chunked_array([pa.nulls(len(values), pa.binary())])
     except pa.ArrowInvalid:
-        told = [(value, _decoded(value)) for value in values.to_pylist()]
-    texts = pa.chunked_array([pa.array([text for _, text in told], pa.string())])
-    stray = [value if text is None else None for value, text in told]
-    return texts, pa.chunked_array([pa.array(stray, pa.binary())])
-
-
-def _decoded(value: bytes | None) -> str | None:
-    try:
-        return None if value is None or value.startswith(NUL) else value.decode()
-    except UnicodeDecodeError:
-        return None
+        if len(values) == 1:
+            return pa.chunked_array([pa.nulls(1, pa.string())]), values
+    # Few are none: looking for them by halves spares looking at each.
+    half = len(values) // 2
+    parts = zip(_decoded(values.slice(0, half)), _decoded(values.slice(half)), strict=True)
+    texts, others = (pa.chunked_array([*one.chunks, *more.chunks]) for one, more in parts)
+    return texts, others
 
 
 def _readable(keys: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -4,7 +4,7 @@ An event id stands for one content. Of two contents the one with the smaller has
 is refused, so that the order of arrival does not matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,22 +35,28 @@ class Settled:
 
 
 class Candidates:
-    """The events of a batch by id, of each id in order.
+    """The events of a batch that passed, by id, of each id in order.
 
     Args:
         events: with `_id_hash`, `_hash`, `_partition` and `_offset`.
+        passed: which of them are candidates.
     """
 
-    def __init__(self, events: pa.Table) -> None:
-        order = np.lexsort([events[name].to_numpy() for name in (*reversed(ORDER), ID_HASH)])
-        self._events = events.take(pa.array(order))
-        self._contents = self._events[CONTENT_HASH].to_numpy()
-        ids = self._events[ID_HASH].to_numpy()
-        _, self._starts, self._counts = np.unique(ids, return_index=True, return_counts=True)
+    def __init__(self, events: pa.Table, passed: pa.ChunkedArray) -> None:
+        self._events = events
+        # Only places are sorted and picked: whole rows are copied once, when all is decided.
+        (places,) = np.nonzero(passed.to_numpy())
+        ids, *order = (events[name].to_numpy()[places] for name in (ID_HASH, *ORDER))
+        sorted_ = np.lexsort([*reversed(order), ids])
+        self._places = places[sorted_]
+        self._contents = order[0][sorted_]
+        _, self._starts, self._counts = np.unique(
+            ids[sorted_], return_index=True, return_counts=True
+        )
 
-    def one_an_id(self) -> pa.Table:
-        """The first event of each id."""
-        return self._events.take(pa.array(self._starts))
+    def one_an_id(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns of the first event of each id."""
+        return self._events.select(columns).take(pa.array(self._places[self._starts]))
 
     def settle(self, held: Mapping[int, int]) -> Settled:
         """Decide on each event.
@@ -78,4 +84,5 @@ class Candidates:
         )
 
     def _rows(self, places: Any) -> pa.Table:
-        return self._events.take(pa.array(places, pa.int64()))
+        # As they came: neighbours resemble each other, which compresses well.
+        return self._events.take(pa.array(np.sort(self._places[places])))

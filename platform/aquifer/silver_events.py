@@ -196,8 +196,9 @@ class EventTable(SilverTable):
         passed = pc.equal(pc.list_value_length(events[REASONS]), 0)
         known = self._known(lake)
         known.follow(lake)
-        candidates = Candidates(events.filter(passed))
-        settled = candidates.settle(known.contents(lake, candidates.one_an_id()))
+        candidates = Candidates(events, passed)
+        ids = candidates.one_an_id([self.target.keys[0], ID_HASH])
+        settled = candidates.settle(known.contents(lake, ids))
         refused = [
             self.reads.refused(event, _reasons(event, self.target.columns))
             for event in events.filter(pc.invert(passed)).to_pylist()
