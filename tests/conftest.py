@@ -12,6 +12,7 @@ from typing import Any
 import progress
 import pytest
 from dagster import DagsterInstance
+from disk import Disk
 
 from aquifer.foreground import dagster_home
 from aquifer.lake import Lake
@@ -202,3 +203,10 @@ def homes(tmp_path_factory: pytest.TempPathFactory):
         return Home(tmp_path_factory.mktemp(name))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory) -> Iterator[Disk]:
+    disk = Disk(tmp_path_factory.mktemp("disk"))
+    yield disk
+    disk.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 from aquifer.advance import Advance
 from aquifer.dbt_project import failure, is_test
+from aquifer.errors import PassingError
 from aquifer.eventlog import EventReader
 from aquifer.gold import Gold
 from aquifer.lake import Lake
@@ -34,7 +35,7 @@ MARTS_SECONDS = 30.0
 COMMITS_PER_COMPACTION = 100
 
 
-class GoldFailed(Exception):
+class GoldFailed(PassingError):
     """A model could not be built."""
 
 

@@ -77,13 +77,13 @@ def dagster_home(home: Path, template: Path) -> Path:
 
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """Be the only demo; the kernel lets the next one go when this one dies."""
+    """Be the only foreground run; the kernel lets the next one go when this one dies."""
     leases = FileLeases(home / "leases")
     with ExitStack() as held:
         try:
             held.enter_context(leases.hold([DEMO], wait=False))
         except LeaseTaken:
-            print(f"another demo is at work in {home}; this one waits for its end", file=sys.stderr)
+            print(f"another command is at work in {home}; this one waits for its end", file=sys.stderr)
             held.enter_context(leases.hold([DEMO]))
         yield
 

@@ -93,6 +93,27 @@ def test_maintenance_beside_a_drain_changes_nothing(nursery, copied, more, with_
     assert home.differing(with_more, home.lake.names()) == []
 
 
+def test_a_full_disk_is_said_in_one_line_and_costs_no_event(disk, nursery, copied, more, with_more):
+    home = Home(disk.folder / "home")
+    shutil.copytree(copied("tight").folder, home.folder)
+    chaos.produce(home.folder / "events", more)
+    begun = progress.count(home.folder, ["lake"])
+    process = start("drain", "--idle-seconds", "1", home=home.folder)
+    while process.poll() is None:
+        # Once it has written; and again, since what a step removes is room.
+        if progress.count(home.folder, ["lake"]) > begun:
+            disk.fill(process)
+        time.sleep(0.01)
+    said = "".join(process.communicate())
+    disk.empty()
+    assert process.returncode == 1
+    assert "Traceback" not in said
+    assert [line for line in said.splitlines() if "make room" in line], said
+    assert home.differing(with_more, [chaos.GOLD]) == [chaos.GOLD]
+    assert nursery.drain(home) == 0
+    assert home.differing(with_more, home.lake.names()) == []
+
+
 class Turns:
     """Drains of one home that take turns: a run of the job, and a child that is to follow it."""
 
