@@ -83,7 +83,9 @@ def alone(home: Path) -> Iterator[None]:
         try:
             held.enter_context(leases.hold([DEMO], wait=False))
         except LeaseTaken:
-            print(f"another command is at work in {home}; this one waits for its end", file=sys.stderr)
+            print(
+                f"another command is at work in {home}; this one waits for its end", file=sys.stderr
+            )
             held.enter_context(leases.hold([DEMO]))
         yield
 
