@@ -102,7 +102,11 @@ def conform_sql(
         (check.name, f"{_applies(check.column, keys(contract))} and {check.failure}")
         for check in compile_checks(contract)
     ]
-    checked = f"select {', '.join([*passed, *names])}, {_reasons(failures)} from ({typed})"
+    # Each condition is written once: what an engine takes to plan grows with the text.
+    flags = [f"({condition}) as {_flag(place)}" for place, (_, condition) in enumerate(failures)]
+    flagged = f"select {', '.join([*passed, *names, *flags])} from ({typed})"
+    reasons = _reasons([reason for reason, _ in failures])
+    checked = f"select {', '.join([*passed, *names])}, {reasons} from ({flagged})"
     # Of a bare column an engine would only mask the values, and carry them all along.
     kept = [
         f"case when {REFUSED} then concat({name}, '') end as {name}" if name in RECORD else name
@@ -115,10 +119,16 @@ Failure = tuple[str, str]
 """A reason to refuse a row, and SQL that is true for the rows that have it."""
 
 
-def _reasons(failures: Sequence[Failure]) -> str:
+def _flag(place: int) -> str:
+    return f"`_failed_{place}`"
+
+
+def _reasons(names: Sequence[str]) -> str:
     # Of most rows nothing fails, which is cheaper to find out than an array of what might.
-    fails = " or ".join(f"({condition})" for _, condition in failures)
-    each = ", ".join(f"case when {condition} then '{name}' end" for name, condition in failures)
+    fails = " or ".join(_flag(place) for place in range(len(names)))
+    each = ", ".join(
+        f"case when {_flag(place)} then '{name}' end" for place, name in enumerate(names)
+    )
     return (
         f"case when _op is distinct from '{EMPTY}' and ({fails}) "
         f"then filter(array({each}), reason -> reason is not null) "

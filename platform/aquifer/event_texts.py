@@ -9,14 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
 
 from aquifer.bronze_events import EVENT_COLUMNS
 from aquifer.bronze_topics import BYTES, NUL
-from aquifer.runtime import Runtime
-
-BINARY = f"value is null and coalesce({BYTES} < x'01', false)"
-"""SQL that an event begins with the magic byte, and has no text yet."""
+from aquifer.schema_source import SchemaSource
 
 Unread = tuple[dict[str, Any], str]
 """An event of which nothing can be told, from `EVENT_COLUMNS`, and the reason."""
@@ -26,19 +22,16 @@ class EventTexts:
     """The texts of the events of one batch.
 
     Args:
-        runtime: whose `schemas` are those of binary events; without, an event that is no text has
-            none.
-        place: scratch space of the batch.
+        schemas: of binary events; without, an event that is no text has none.
     """
 
-    def __init__(self, runtime: Runtime, place: str) -> None:
-        self._runtime, self._place = runtime, place
+    def __init__(self, schemas: SchemaSource | None) -> None:
         self._reader = None
-        if runtime.schemas is not None:
+        if schemas is not None:
             # Imported here, as what it needs is an extra.
             from aquifer.avro_events import AvroReader
 
-            self._reader = AvroReader(runtime.schemas)
+            self._reader = AvroReader(schemas)
 
     def of(self, event: Mapping[str, Any]) -> str | None:
         """The text of a row of bronze; None if it has none."""
@@ -46,17 +39,21 @@ class EventTexts:
         binary = text is None and value is not None and value.startswith(NUL)
         return self._reader.read(value).text if self._reader and binary else text
 
-    def read(self, received: DataFrame) -> tuple[DataFrame, list[Unread]]:
+    def read(self, received: pa.Table) -> tuple[pa.Table, list[Unread]]:
         """Rows of bronze with the texts of the binary ones, but for those that cannot be read."""
         if self._reader is None:
             return received, []
-        binary = received.where(BINARY).select(*EVENT_COLUMNS).toArrow()
-        if not len(binary):
+        # What begins with the magic byte, and has no text yet.
+        starts = pc.fill_null(pc.starts_with(received[BYTES], NUL), False)
+        binary = pc.and_(pc.is_null(received["value"]), starts).combine_chunks()
+        if not pc.any(binary).as_py():
             return received, []
-        told = [self._reader.read(value) for value in binary[BYTES].to_pylist()]
-        texts = pa.array([each.text for each in told], pa.string())
+        told = [self._reader.read(value) for value in received[BYTES].filter(binary).to_pylist()]
+        unread = received.filter(binary).filter(pa.array([each.text is None for each in told]))
         reasons = (each.reason for each in told if each.reason)
-        unread = [*zip(binary.filter(pc.is_null(texts)).to_pylist(), reasons, strict=True)]
-        read = binary.append_column("value", texts).filter(pc.is_valid(texts))
-        others = received.where(f"not ({BINARY})").select(*EVENT_COLUMNS, "value")
-        return others.unionByName(self._runtime.hand_over(read, self._place, "texts")), unread
+        texts = pa.array([each.text for each in told], pa.string())
+        values = pc.replace_with_mask(received["value"], binary, texts)
+        place = received.column_names.index("value")
+        readable = pc.or_(pc.invert(binary), pc.is_valid(values))
+        read = received.set_column(place, "value", values).filter(readable)
+        return read, [*zip(unread.select(EVENT_COLUMNS).to_pylist(), reasons, strict=True)]

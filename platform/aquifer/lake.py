@@ -28,6 +28,7 @@ from deltalake import (
     Transaction,
     write_deltalake,
 )
+from deltalake.exceptions import TableNotFoundError
 from upath import UPath
 
 from aquifer.errors import ContractError, SettingError
@@ -51,6 +52,9 @@ class Snapshot(NamedTuple):
 
 
 _handles = threading.local()
+
+HANDLE_COMMITS = 50
+"""After how many commits a table is opened anew: each adds to what a handle takes to write."""
 
 RETENTION = timedelta(days=30)
 """How long old versions can be read: VACUUM and the log keep them this long."""
@@ -99,13 +103,23 @@ class Lake:
         """
         if version is not None:
             return DeltaTable(self.uri(name), version=version, storage_options=self._options)
-        handles: dict[str, DeltaTable] = vars(_handles)
+        handles: dict[str, tuple[DeltaTable, int]] = vars(_handles)
         place = f"{self.uri(name)} {sorted(self._options.items())}"
         if place in handles:
-            handles[place].update_incremental()
-        else:
-            handles[place] = DeltaTable(self.uri(name), storage_options=self._options)
-        return handles[place]
+            table, opened = handles[place]
+            table.update_incremental()
+            if table.version() - opened < HANDLE_COMMITS:
+                return table
+        table = DeltaTable(self.uri(name), storage_options=self._options)
+        handles[place] = table, table.version()
+        return table
+
+    def _found(self, name: str) -> DeltaTable | None:
+        """The table as of now, if it exists: one look at its log instead of two."""
+        try:
+            return self.table(name)
+        except TableNotFoundError:
+            return None
 
     def names(self) -> list[str]:
         """Every table that exists, sorted."""
@@ -174,9 +188,9 @@ class Lake:
 
     def marks(self, name: str, upstreams: Iterable[str]) -> dict[str, int]:
         """The progress of a table by upstream, but for those that it has taken in nothing of."""
-        if not self.exists(name):
+        table = self._found(name)
+        if table is None:
             return {}
-        table = self.table(name)
         recorded = {upstream: table.transaction_version(upstream) for upstream in upstreams}
         return {upstream: seq for upstream, seq in recorded.items() if seq is not None}
 
@@ -193,9 +207,9 @@ class Lake:
 
     def snapshot(self, name: str) -> Snapshot:
         """The table as of now; of one that does not exist, nothing."""
-        if not self.exists(name):
+        table = self._found(name)
+        if table is None:
             return Snapshot(NOTHING, NOTHING)
-        table = self.table(name)
         seq = table.transaction_version(SEQUENCE)
         return Snapshot(int(table.version()), NOTHING if seq is None else seq)
 

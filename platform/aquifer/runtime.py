@@ -17,6 +17,8 @@ from aquifer.schema_source import SchemaSource
 
 SCRATCH = "_staging"
 
+SENT_BYTES = 8 * 1024 * 1024
+
 _NAMES = Lock()
 """The views of a session are those of all its threads."""
 
@@ -66,10 +68,13 @@ class Runtime:
         return view
 
     def hand_over(self, rows: pa.Table, place: str, name: str) -> DataFrame:
-        """Rows of this process as the engine reads them, by a file in a place of `staging()`.
+        """Rows of this process as the engine reads them.
 
-        Sent to it instead, rows of more than about 100 MB would be too many for one message.
+        Few are sent to it; more, which would be too many for one message, are in a file in a place
+        of `staging()`. So are none, of which Sail makes no relation.
         """
+        if len(rows) and rows.nbytes <= SENT_BYTES:
+            return self.session.createDataFrame(rows)
         file = UPath(place, **dict(self.lake.storage_options)) / f"{name}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as written:

@@ -8,7 +8,7 @@ rows whose state changes (`silver`).
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, reduce
 from operator import or_
@@ -16,7 +16,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
 
 from aquifer.advance import Standing
 from aquifer.bronze_events import EVENT_COLUMNS, EventTopic
@@ -94,24 +93,24 @@ class EventTable(SilverTable):
         upto = (
             begun if begun > since else lake.reach(self.reads.name, since, upto, EVENTS_PER_ADVANCE)
         )
-        received = runtime.session.table(self.reads.name).where(
-            f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
-        )
-        texts = EventTexts(runtime, place)
-        events, refused = self._checked(runtime, texts, received)
+        # Found by its log and sent to the engine, which else reads that log anew for each batch.
+        new = [(SEQUENCE, ">", since), (SEQUENCE, "<=", upto)]
+        received = lake.read(self.reads.name, None, new)
+        texts = EventTexts(runtime.schemas)
+        events, refused = self._checked(runtime, texts, place, received)
         settled, others = self._settled(lake, texts, events)
         refused += others
         append_refused(lake, self.name, refused, {self.reads.name: upto})
-        watermark = lake.progress(self.name, WATERMARK)
+        table = lake.table(self.name)
+        watermark, before = table.transaction_version(WATERMARK) or NOTHING, table.count()
         reached = max(watermark, _latest(settled.fresh, self.time) - DELAY_US)
-        rows_in, before = int(received.count()), lake.table(self.name).count()
-        came = rows_in - settled.duplicates - len(refused)
+        came = len(received) - settled.duplicates - len(refused)
         marks = {self.reads.name: upto, WATERMARK: reached}
         marks |= self._accounts(lake, came, len(refused))
         self._commit(lake, texts, settled, marks)
         kept = int(lake.table(self.name).count() - before)
         return {
-            "rows_in": rows_in,
+            "rows_in": len(received),
             "kept": kept,
             "quarantined": len(refused),
             "duplicates": settled.duplicates,
@@ -125,9 +124,8 @@ class EventTable(SilverTable):
     def take_in_again(
         self, runtime: Runtime, place: str, received: pa.Table
     ) -> Sequence[Mapping[str, Any]]:
-        texts = EventTexts(runtime, place)
-        again = runtime.session.createDataFrame(received)
-        events, refused = self._checked(runtime, texts, again)
+        texts = EventTexts(runtime.schemas)
+        events, refused = self._checked(runtime, texts, place, received)
         settled, others = self._settled(runtime.lake, texts, events)
         refused += others
         reasons = {row["position"]: row["reasons"] for row in refused}
@@ -146,9 +144,8 @@ class EventTable(SilverTable):
         schema = pa.schema(list(types.items()))
         received = pa.Table.from_pydict({"value": texts, **none}, schema)
         # They were texts when they were refused.
-        already = EventTexts(replace(runtime, schemas=None), "")
-        again = runtime.session.createDataFrame(received)
-        events, _ = self._checked(runtime, already, again)
+        with runtime.staging() as place:
+            events, _ = self._checked(runtime, EventTexts(None), place, received)
         return events.select(arrow_schema(self.contract).names)
 
     def standing(self, lake: Lake) -> Standing:
@@ -174,7 +171,7 @@ class EventTable(SilverTable):
         }
 
     def _checked(
-        self, runtime: Runtime, texts: EventTexts, received: DataFrame
+        self, runtime: Runtime, texts: EventTexts, place: str, received: pa.Table
     ) -> tuple[pa.Table, list[dict[str, Any]]]:
         """Events with the contract's columns, `_reasons` and those of the platform.
 
@@ -182,8 +179,9 @@ class EventTable(SilverTable):
         """
         session = runtime.session
         read, unread = texts.read(received)
+        rows = runtime.hand_over(read, place, "received")
         with runtime.names():
-            read.createOrReplaceTempView("received")
+            rows.createOrReplaceTempView("received")
             session.sql(self.reads.decoded(self.contract)).createOrReplaceTempView("new")
             checked = session.sql(conform_sql(session, self.contract, self.query)).toArrow()
         refused = [self.reads.refused({**event, "_raw": None}, [why]) for event, why in unread]
@@ -226,12 +224,16 @@ class EventTable(SilverTable):
     def _commit(
         self, lake: Lake, texts: EventTexts, settled: Settled, marks: Mapping[str, int]
     ) -> None:
-        """Write what counts, and the marks, in one transaction."""
-        fresh = self._stamped(lake, settled.fresh)
+        """Write what counts, and the marks with the last of it.
+
+        Contents are replaced before, in a transaction of their own: a merge that also appended
+        would write anew the files that it finds them in, together with all that is fresh. An
+        advance that is killed in between finds the same contents in the table again.
+        """
         if len(settled.winning):
-            self._merge(lake, fresh, self._replacing(lake, texts, settled.winning), marks)
-        elif len(fresh):
-            lake.append(self.name, fresh, marks)
+            self._replace(lake, self._replacing(lake, texts, settled.winning))
+        if len(settled.fresh):
+            lake.append(self.name, self._stamped(lake, settled.fresh), marks)
         else:
             lake.record(self.name, {**marks, SEQUENCE: lake.next_seq(self.name)})
         for rows in (settled.winning, settled.fresh):
@@ -251,25 +253,22 @@ class EventTable(SilverTable):
         }
         return _with(rows, FORMER, [former[event] for event in rows[key].to_pylist()])
 
-    def _merge(
-        self, lake: Lake, fresh: pa.Table, replacing: pa.Table, marks: Mapping[str, int]
-    ) -> None:
+    def _replace(self, lake: Lake, rows: pa.Table) -> None:
+        """Let rows replace those of their ids, and record their former contents as refused."""
         key, seq = self.target.keys[0], lake.next_seq(self.name)
-        rows = pa.concat_tables([fresh, replacing])
         rows = rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows)))
-        written = {f"`{name}`": f"s.`{name}`" for name in rows.column_names}
-        kept = {f"`{key}`", f"`{FIRST_SEQUENCE}`"}
-        # By literals few files are looked at; fresh ids are in none.
-        replaced = sorted(literal(event) for event in replacing[key].to_pylist())
+        kept = {key, FIRST_SEQUENCE}
+        # By literals few files are looked at.
+        replaced = ", ".join(literal(event) for event in rows[key].to_pylist())
         lake.table(self.name).merge(
             rows,
-            f"t.`{key}` = s.`{key}` and t.`{key}` >= {replaced[0]} and t.`{key}` <= {replaced[-1]}",
+            f"t.`{key}` = s.`{key}` and t.`{key}` in ({replaced})",
             "s",
             "t",
-            commit_properties=committing({**marks, SEQUENCE: seq}),
+            commit_properties=committing({**self._accounts(lake, 0, len(rows)), SEQUENCE: seq}),
         ).when_matched_update(
-            {name: value for name, value in written.items() if name not in kept}
-        ).when_not_matched_insert(written).execute()
+            {f"`{name}`": f"s.`{name}`" for name in rows.column_names if name not in kept}
+        ).execute()
 
     def _stamped(self, lake: Lake, events: pa.Table) -> pa.Table:
         """The columns of the table, but for `_seq`."""
