@@ -69,6 +69,8 @@ def advance_everything(wired: dict, *, full_refresh: bool) -> None:
     for table in tables.silver:
         advanced = table.advance(runtime)
         assert advanced.accounted, advanced
+    for table in tables.stream:
+        table.advance(runtime)
     names = sorted(tables.gold.contracts.keys() - {snapshots.SNAPSHOT})
     build(tables.gold, wired, runtime, names, full_refresh, {})
     days = snapshots.touched_days(lake)

@@ -5,6 +5,19 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- The highest `_seq` of an upstream table of which this model has all new rows; builds that only
+    append are ahead of what the model has taken in whole. -#}
+{% macro appended(upstream) -%}
+    {%- if flags.FULL_REFRESH -%}-1
+    {%- else -%}{{ var('appended').get(this.identifier, {}).get(upstream, -1) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- SQL that a row of an upstream table is new to this model. -#}
+{% macro new_to_this(upstream) -%}
+    _first_seq > {{ appended(upstream) }} and _first_seq <= {{ seen(upstream) }}
+{%- endmacro %}
+
 {#- Whether an upstream table has something that this model has not taken in. -#}
 {% macro advanced(upstream) -%}
     {{ return(seen(upstream) | int > since(upstream) | int) }}
@@ -31,9 +44,11 @@
 
 {#- The `_seq` up to which all tests of a table have passed. Rows that failed, or whose tests a crash
     has prevented, are above it until they pass: a test that fails goes on failing. With an upstream
-    table, the `_seq` of that one up to which they have. A full refresh is tested whole. -#}
+    table, the `_seq` of that one up to which they have. A full refresh is tested whole, of a build
+    that only appends its own rows. -#}
 {% macro tested(relation, upstream=none) -%}
     {%- if flags.FULL_REFRESH -%}-1
+    {%- elif var('appending') -%}{{ var('build') - 1 }}
     {%- else -%}
         {{ var('tested').get(relation.identifier, {}).get(upstream or 'gold.' ~ relation.identifier, -1) }}
     {%- endif -%}

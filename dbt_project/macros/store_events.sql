@@ -31,17 +31,20 @@ left join {{ ref('dim_store') }} as s
     on e.store_id = s.store_id and e.event_time >= s.valid_from and e.event_time < s.valid_to
 {% endmacro %}
 
-{#- The ids of the tills' sales and returns at whose lines a model has to look: those that it has not
-    seen, and those that are voided since. Where an event's content was replaced, what the former
-    content voided counts, too. -#}
+{#- The ids of the tills' sales and returns at whose lines a model has to look: those that are new to
+    it, and, unless it only appends, those that were replaced or voided since. Where an event's content
+    was replaced, what the former content voided counts, too. -#}
 {% macro touched_store_events() -%}
     {%- set events = source('silver', 'pos_events') -%}
-    {%- set since = since('silver.pos_events') -%}
     {%- set unseen = taken_in_by_this('silver.pos_events', '_seq') -%}
     select event_id
     from {{ events }}
-    where {{ unseen }} and (type in ('sale', 'return') or _first_seq <= {{ since }})
-    {%- if not from_scratch() %}
+    where type in ('sale', 'return') and {{ new_to_this('silver.pos_events') }}
+    {%- if not from_scratch() and not var('appending') %}
+    union
+    select event_id
+    from {{ events }}
+    where {{ unseen }} and _seq > _first_seq
     union
     select voids as event_id
     from {{ events }}
@@ -51,7 +54,7 @@ left join {{ ref('dim_store') }} as s
     from (
         select explode(_former) as former
         from {{ events }}
-        where {{ unseen }} and _first_seq <= {{ since }}
+        where {{ unseen }}
     )
     {%- endif %}
 {%- endmacro %}

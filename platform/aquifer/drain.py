@@ -27,7 +27,11 @@ from aquifer.stream_table import StreamTable
 BRONZE_PACE = 0.25
 """Seconds from one commit of bronze to the next; each is a file, and a version of its table."""
 
-GOLD_PACE = 0.5
+SILVER_PACE = 0.75
+GOLD_PACE = 0.75
+"""A step takes about as long, however few events it finds: oftener, and they would only wait for a
+processor."""
+
 STREAM_PACE = 1.0
 MARTS_SECONDS = 30.0
 """How long marts and the tests that look at more than new rows are behind at most."""
@@ -99,12 +103,13 @@ class Drain:
     _marts_due: float = field(default_factory=lambda: time.monotonic() + MARTS_SECONDS)
     _marts_behind: bool = True
     """A drain that was killed may have left them behind."""
+    _to_build: list[str] = field(default_factory=list)
 
     def loops(self) -> list[Loop]:
         """The loops, each taking what the one before it has committed."""
         return [
             Loop("bronze", self._bronze, BRONZE_PACE, self._logged),
-            Loop("silver", self._silver),
+            Loop("silver", self._silver, SILVER_PACE),
             Loop("gold", self._gold, GOLD_PACE),
             Loop("streams", self._stream, STREAM_PACE),
         ]
@@ -157,21 +162,21 @@ class Drain:
         return found
 
     def _gold(self, last: bool) -> bool:
-        behind = [
-            name
-            for name in self._appended
-            if any(self._behind(name, upstream) for upstream in self._streams_of(name))
-        ]
-        if behind:
-            self._build(behind, quick=True)
+        if behind := [name for name in self._appended if self._lacks_rows(name)]:
+            self._build(behind, appending=[table.name for table in self.tables])
             self._marts_behind = True
-        if not self._marts_behind or not (last or time.monotonic() >= self._marts_due):
+        now = time.monotonic()
+        if self._marts_behind and not self._to_build and (last or now >= self._marts_due):
+            self._to_build = self.gold.in_order({*self._appended, *self._following})
+            self._marts_due, self._marts_behind = now + MARTS_SECONDS, False
+        if not self._to_build:
             return bool(behind)
-        self._build([*self._appended, *self._following])
-        for name in self._appended:
+        # One at a time, so that new rows need not wait for all of them.
+        name = self._to_build.pop(0)
+        self._build([name])
+        if name in self._appended:
             with self._lake.lease([name]):
                 self._lake.compact(name)
-        self._marts_due, self._marts_behind = time.monotonic() + MARTS_SECONDS, False
         return True
 
     def _stream(self, last: bool) -> bool:
@@ -203,15 +208,18 @@ class Drain:
         hanging = self.gold.hanging_on([table.name for table in self.tables])
         return [name for name in hanging if name not in self._appended]
 
-    def _streams_of(self, name: str) -> frozenset[str]:
-        return self.gold.upstreams[name] & {table.name for table in self.tables}
+    def _lacks_rows(self, name: str) -> bool:
+        """Whether a gold table has yet to append rows of one of the streams."""
+        appended = self.gold.appended_to(self._lake, name)
+        streams = appended.keys() & {table.name for table in self.tables}
+        return any(self._lake.seq(stream) > appended[stream] for stream in streams)
 
     def _behind(self, name: str, upstream: str) -> bool:
         return self._lake.seq(upstream) > self._lake.progress(name, upstream)
 
-    def _build(self, names: Sequence[str], *, quick: bool = False) -> None:
+    def _build(self, names: Sequence[str], *, appending: Sequence[str] = ()) -> None:
         failed = []
-        for event in self.gold.build(self.runtime, self.remote, names, quick=quick):
+        for event in self.gold.build(self.runtime, self.remote, names, appending=appending):
             if event["info"]["name"] in ("LogModelResult", "LogTestResult"):
                 self.tally.note(event)
             if (reason := failure(event)) and not is_test(event):

@@ -5,11 +5,12 @@ not: which server it is (resources) and what is asked of it (the builders).
 """
 
 from collections.abc import Iterable
+from functools import cache
 from itertools import groupby
 
 from pyspark.sql import SparkSession
 
-from aquifer.lake import Lake
+from aquifer.lake import COMPACTED_BYTES, Lake
 
 
 def register(session: SparkSession, lake: Lake, names: Iterable[str]) -> None:
@@ -26,7 +27,22 @@ def register(session: SparkSession, lake: Lake, names: Iterable[str]) -> None:
             if name.split(".")[1] not in known:
                 place = literal(lake.uri(name))
                 # Another thread may have named it meanwhile.
-                session.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {place}")
+                session.sql(
+                    f"CREATE TABLE IF NOT EXISTS {name} USING delta {_options(session)} "
+                    f"LOCATION {place}"
+                )
+
+
+@cache
+def _options(session: SparkSession) -> str:
+    """Clause of a table's definition that bounds the files which a MERGE or DELETE writes.
+
+    Sail else puts all that it touches into one, which grows each time. To Spark, which tells the
+    client's version as its own, it means nothing.
+    """
+    ((version,),) = session.sql("select version()").collect()
+    spark = str(version).startswith(session.version)
+    return "" if spark else f"OPTIONS (target_file_size '{COMPACTED_BYTES}')"
 
 
 def literal(text: str) -> str:

@@ -30,6 +30,12 @@ TESTED = "_tested"
 `_tested:<upstream>` is how far that build had taken in the upstream table.
 """
 
+APPENDED = "_appended"
+"""`_appended:<upstream>`: the highest `_seq` of an upstream table whose new rows are appended.
+
+What changed in others may not have been looked at yet.
+"""
+
 
 @dataclass(frozen=True)
 class Gold:
@@ -64,7 +70,7 @@ class Gold:
         *,
         variables: Mapping[str, Any] | None = None,
         full_refresh: bool = False,
-        quick: bool = False,
+        appending: Collection[str] = (),
     ) -> Iterator[dict[str, Any]]:
         """Build tables with their tests; dbt's events as they come.
 
@@ -76,8 +82,9 @@ class Gold:
             tables: names of gold tables.
             variables: further dbt variables, such as the days of a snapshot.
             full_refresh: look at all of silver anew.
-            quick: test of the new rows no more than their contract; a build without it tests all
-                rows that have not passed before.
+            appending: upstream tables of which only new rows are looked at and appended, and tested
+                no more than by their contract: quick, while all else waits for a build without it.
+                A table that is new, or to whose rows a killed build has added, is built whole.
         """
         lake = runtime.lake
         with lake.lease(tables), runtime.staging() as staging:
@@ -89,7 +96,10 @@ class Gold:
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
             progress = {name: self._progress(runtime, name) for name in tables}
             tested = {name: self._tested(runtime, name) for name in tables}
-            settled = [name.split(".")[1] for name in tables if lake.settled(name)]
+            settled = {name for name in tables if lake.settled(name)}
+            appended = {name: self.appended_to(lake, name) for name in tables}
+            if not (settled.issuperset(tables) and all(progress.values())):
+                appending = ()
             # Asked after `seen` was: what arrives in between makes a build partial, never whole.
             partial = {
                 name
@@ -100,7 +110,7 @@ class Gold:
             built: set[str] = set()
             passed: set[str] = set()
             for event in self.project.run(
-                self._arguments(tables, full_refresh, quick),
+                self._arguments(tables, full_refresh, bool(appending)),
                 {
                     **(variables or {}),
                     "build": build,
@@ -108,7 +118,9 @@ class Gold:
                     "progress": _by_model(progress),
                     "seen": {u: build if u in tables else seen[u].seq for u in seen},
                     "tested": _by_model(tested),
-                    "settled": settled,
+                    "settled": [name.split(".")[1] for name in sorted(settled)],
+                    "appending": bool(appending),
+                    "appended": _by_model(appended),
                 },
             ):
                 if succeeded(event):
@@ -122,7 +134,10 @@ class Gold:
                 if passed_test(event):
                     passed.add(event["data"]["node_info"]["node_name"])
                 yield event
-            self._record(runtime, built, passed, partial, seen, build)
+            if appending:
+                self._record_appended(lake, built, appending, seen, build)
+            else:
+                self._record(runtime, built, passed, partial, seen, build)
 
     def hanging_on(self, streams: Collection[str]) -> list[str]:
         """The tables that are made from one of these."""
@@ -132,6 +147,26 @@ class Gold:
         """Of the tables that hang on these streams, those to which events are appended."""
         hanging = self.hanging_on(streams)
         return [name for name in hanging if self.model(name)["config"].get("appends")]
+
+    def appended_to(self, lake: Lake, name: str) -> dict[str, int]:
+        """The highest `_seq` of each upstream table of which the table has all new rows."""
+        names = {f"{APPENDED}:{upstream}": upstream for upstream in sorted(self.upstreams[name])}
+        marks = lake.marks(name, [*names, *names.values()])
+        return {
+            upstream: max(marks.get(mark, NOTHING), marks.get(upstream, NOTHING))
+            for mark, upstream in names.items()
+        }
+
+    def in_order(self, names: set[str]) -> list[str]:
+        """The tables, each after those that it is made from."""
+        ordered: list[str] = []
+        while len(ordered) < len(names):
+            ordered += sorted(
+                name
+                for name in names - set(ordered)
+                if not (self.upstreams[name] & names) - set(ordered)
+            )
+        return ordered
 
     def schema(self, name: str) -> pa.Schema:
         """The table's columns with those that the platform adds."""
@@ -155,7 +190,7 @@ class Gold:
         """The manifest's node of a table."""
         return dbt_manifest.model(self.project.manifest, name)
 
-    def _arguments(self, tables: Sequence[str], full_refresh: bool, quick: bool) -> list[str]:
+    def _arguments(self, tables: Sequence[str], full_refresh: bool, appending: bool) -> list[str]:
         tests = [test for name in tables for test in self.tests[name]]
         contracts = {f"{name.split('.')[1]}_contract" for name in tables}
         return [
@@ -168,7 +203,7 @@ class Gold:
             "empty",
             "--select",
             *(name.split(".")[1] for name in tables),
-            *(test for test in tests if not quick or test in contracts),
+            *(test for test in tests if not appending or test in contracts),
         ]
 
     def _progress(self, runtime: Runtime, name: str) -> dict[str, int]:
@@ -195,7 +230,7 @@ class Gold:
         """
         lake = runtime.lake
         taken_in = cache(lambda table: self._progress(runtime, table))
-        for name in self._in_order(built):
+        for name in self.in_order(built):
             marks = {}
             for upstream in self.upstreams[name] if name not in partial else ():
                 reached = build if upstream in built else seen[upstream].seq
@@ -211,15 +246,18 @@ class Gold:
                 tested = {TESTED: build, **{f"{TESTED}:{u}": seq for u, seq in known.items()}}
             lake.record(name, {**known, **tested, SEQUENCE: build})
 
-    def _in_order(self, names: set[str]) -> list[str]:
-        ordered: list[str] = []
-        while len(ordered) < len(names):
-            ordered += sorted(
-                name
-                for name in names - set(ordered)
-                if not (self.upstreams[name] & names) - set(ordered)
-            )
-        return ordered
+    def _record_appended(
+        self,
+        lake: Lake,
+        built: set[str],
+        appending: Collection[str],
+        seen: Mapping[str, Snapshot],
+        build: int,
+    ) -> None:
+        for name in built:
+            streams = self.upstreams[name] & {*appending}
+            marks = {f"{APPENDED}:{upstream}": seen[upstream].seq for upstream in streams}
+            lake.record(name, {**_known(marks), SEQUENCE: build})
 
 
 def _known(marks: Mapping[str, int]) -> dict[str, int]:

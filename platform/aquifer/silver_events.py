@@ -6,12 +6,11 @@ rows whose state changes (`silver`).
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, reduce
-from operator import or_
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -64,6 +63,27 @@ DELAY_US = 60_000_000
 EVENTS_PER_ADVANCE = 200_000
 
 
+PLACE = ["_partition", "_offset"]
+"""Where an event stands in its topic."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What becomes of a batch.
+
+    Attributes:
+        settled: the events that passed.
+        refused: rows of the quarantine for those of the batch that do not count.
+        held: rows of the table whose content is to be replaced.
+        displaced: rows of the quarantine for these.
+    """
+
+    settled: Settled
+    refused: list[dict[str, Any]]
+    held: pa.Table
+    displaced: list[dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class EventTable(SilverTable):
     """A silver table of events: rows are appended, and hardly ever change."""
@@ -98,8 +118,9 @@ class EventTable(SilverTable):
         received = lake.read(self.reads.name, None, new)
         texts = EventTexts(runtime.schemas)
         events, refused = self._checked(runtime, texts, place, received)
-        settled, others = self._settled(lake, texts, events)
-        refused += others
+        outcome = self._outcome(lake, texts, received, events)
+        settled = outcome.settled
+        refused += outcome.refused + outcome.displaced
         append_refused(lake, self.name, refused, {self.reads.name: upto})
         table = lake.table(self.name)
         watermark, before = table.transaction_version(WATERMARK) or NOTHING, table.count()
@@ -107,7 +128,7 @@ class EventTable(SilverTable):
         came = len(received) - settled.duplicates - len(refused)
         marks = {self.reads.name: upto, WATERMARK: reached}
         marks |= self._accounts(lake, came, len(refused))
-        self._commit(lake, texts, settled, marks)
+        self._commit(lake, outcome, marks)
         kept = int(lake.table(self.name).count() - before)
         return {
             "rows_in": len(received),
@@ -126,14 +147,13 @@ class EventTable(SilverTable):
     ) -> Sequence[Mapping[str, Any]]:
         texts = EventTexts(runtime.schemas)
         events, refused = self._checked(runtime, texts, place, received)
-        settled, others = self._settled(runtime.lake, texts, events)
-        refused += others
+        outcome = self._outcome(runtime.lake, texts, received, events)
+        refused += outcome.refused
         reasons = {row["position"]: row["reasons"] for row in refused}
         positions = [*map(self.reads.position, received.select(EVENT_COLUMNS).to_pylist())]
-        displaced = [row for row in refused if row["position"] not in {*positions}]
-        add_refused(runtime.lake, self.name, displaced)
-        marks = self._accounts(runtime.lake, len(settled.fresh), len(displaced))
-        self._commit(runtime.lake, texts, settled, marks)
+        add_refused(runtime.lake, self.name, outcome.displaced)
+        marks = self._accounts(runtime.lake, len(outcome.settled.fresh), len(outcome.displaced))
+        self._commit(runtime.lake, outcome, marks)
         return [{"_position": at, REASONS: reasons.get(at, [])} for at in positions]
 
     def contents(self, runtime: Runtime, texts: Sequence[str]) -> pa.Table:
@@ -187,51 +207,61 @@ class EventTable(SilverTable):
         refused = [self.reads.refused({**event, "_raw": None}, [why]) for event, why in unread]
         return checked, refused
 
-    def _settled(
-        self, lake: Lake, texts: EventTexts, events: pa.Table
-    ) -> tuple[Settled, list[dict[str, Any]]]:
-        """The events that count, and rows of the quarantine for those that do not."""
+    def _outcome(
+        self, lake: Lake, texts: EventTexts, received: pa.Table, events: pa.Table
+    ) -> "_Outcome":
+        """What becomes of the checked events among those that were received."""
         passed = pc.equal(pc.list_value_length(events[REASONS]), 0)
         known = self._known(lake)
         known.follow(lake)
         candidates = Candidates(events, passed)
         ids = candidates.one_an_id([self.target.keys[0], ID_HASH])
         settled = candidates.settle(known.contents(lake, ids))
-        refused = [
+        unfit = [
             self.reads.refused(event, _reasons(event, self.target.columns))
             for event in events.filter(pc.invert(passed)).to_pylist()
         ]
-        refused += self._conflicts(lake, texts, settled.losing)
-        if len(settled.winning):
-            refused += self._conflicts(lake, texts, self._held(lake, settled.winning))
-        return settled, refused
+        losing = received.join(settled.losing.select(PLACE), PLACE, join_type="left semi")
+        held = self._held(lake, settled.winning)
+        return _Outcome(
+            settled,
+            [*unfit, *self._conflicts(texts, losing)],
+            held,
+            [*self._conflicts(texts, self._received(lake, held))],
+        )
 
-    def _conflicts(
-        self, lake: Lake, texts: EventTexts, events: pa.Table
-    ) -> Iterator[dict[str, Any]]:
-        """Rows of the quarantine for events whose content does not count, found in bronze again."""
-        places = events.select(["_partition", "_offset"]).to_pylist()
-        if places:
-            there = reduce(or_, (_equal(place) for place in places))
-            for event in lake.read(self.reads.name, None, there).to_pylist():
-                yield self.reads.refused({**event, "_raw": texts.of(event)}, [CONFLICT])
+    def _conflicts(self, texts: EventTexts, received: pa.Table) -> Iterator[dict[str, Any]]:
+        """Rows of the quarantine for events whose content does not count."""
+        for event in received.to_pylist():
+            yield self.reads.refused({**event, "_raw": texts.of(event)}, [CONFLICT])
 
     def _held(self, lake: Lake, events: pa.Table) -> pa.Table:
         """The rows of the table that have the ids of these events."""
+        if not len(events):
+            return self.schema.empty_table()
         key = self.target.keys[0]
         return lake.read(self.name, None, [(key, "in", events[key].to_pylist())])
 
-    def _commit(
-        self, lake: Lake, texts: EventTexts, settled: Settled, marks: Mapping[str, int]
-    ) -> None:
+    def _received(self, lake: Lake, held: pa.Table) -> pa.Table:
+        """The rows of bronze that rows of the table were made from."""
+        offsets: dict[int, list[int]] = defaultdict(list)
+        for place in held.select(PLACE).to_pylist():
+            offsets[place["_partition"]].append(place["_offset"])
+        if not offsets:
+            return pa.table({})
+        there = [[("_partition", "=", p), ("_offset", "in", each)] for p, each in offsets.items()]
+        return lake.read(self.reads.name, None, there)
+
+    def _commit(self, lake: Lake, outcome: "_Outcome", marks: Mapping[str, int]) -> None:
         """Write what counts, and the marks with the last of it.
 
         Contents are replaced before, in a transaction of their own: a merge that also appended
         would write anew the files that it finds them in, together with all that is fresh. An
         advance that is killed in between finds the same contents in the table again.
         """
+        settled = outcome.settled
         if len(settled.winning):
-            self._replace(lake, self._replacing(lake, texts, settled.winning))
+            self._replace(lake, self._replacing(lake, outcome))
         if len(settled.fresh):
             lake.append(self.name, self._stamped(lake, settled.fresh), marks)
         else:
@@ -242,14 +272,13 @@ class EventTable(SilverTable):
     def _known(self, lake: Lake) -> KnownEvents:
         return _known(lake.uri(self.name), self.name, self.target.keys[0])
 
-    def _replacing(self, lake: Lake, texts: EventTexts, winning: pa.Table) -> pa.Table:
+    def _replacing(self, lake: Lake, outcome: "_Outcome") -> pa.Table:
         """Rows for events that replace another content, which they keep."""
-        rows, key = self._stamped(lake, winning), self.target.keys[0]
-        held = self._held(lake, rows)
-        raws = {row["position"]: row["raw"] for row in self._conflicts(lake, texts, held)}
+        rows, key = self._stamped(lake, outcome.settled.winning), self.target.keys[0]
+        raws = {row["position"]: row["raw"] for row in outcome.displaced}
         former = {
             row[key]: [*(row[FORMER] or []), raws.get(self.reads.position(row))]
-            for row in held.to_pylist()
+            for row in outcome.held.to_pylist()
         }
         return _with(rows, FORMER, [former[event] for event in rows[key].to_pylist()])
 
@@ -340,8 +369,3 @@ def _with(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
     """The rows with other values in a column."""
     field = rows.schema.field(name)
     return rows.set_column(rows.column_names.index(name), field, pa.array(values, field.type))
-
-
-def _equal(values: Mapping[str, Any]) -> pc.Expression:
-    first, second = ((pc.field(name) == value) for name, value in values.items())
-    return first & second

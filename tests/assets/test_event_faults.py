@@ -17,7 +17,7 @@ from worlds import DIMENSIONS, SILVER, Streams
 
 from aquifer.asset_checks import ACCOUNTED, check_results
 from aquifer.contract import Field
-from aquifer.dbt_project import failure
+from aquifer.dbt_project import failure, is_test
 from aquifer.errors import ContractError
 from aquifer.eventlog import UnknownTopic
 from aquifer.replay import replay
@@ -100,8 +100,10 @@ class Tills(Streams):
         """How many lines each event has in gold, among dimensions that hold nothing."""
         for name in DIMENSIONS:
             self.lake.ensure(name, self.gold.schema(name), self.gold.partition(name))
-        built = self.gold.build(self.runtime, self.remote, ["gold.fct_sales"], quick=True)
-        assert [reason for event in built if (reason := failure(event))] == []
+        built = self.gold.build(self.runtime, self.remote, ["gold.fct_sales"])
+        # Tests of references fail, since there is nothing to refer to.
+        failed = [failure(event) for event in built if not is_test(event)]
+        assert not any(failed), failed
         return Counter(row["invoice_no"] for row in self.rows("gold.fct_sales"))
 
     def ids(self) -> list[str]:

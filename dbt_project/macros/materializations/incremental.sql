@@ -11,13 +11,23 @@
 
   A model that `appends` marks as `_new` the rows of keys that no build before can have written. They
   are inserted without a look at the table, unless it holds rows of a build that was killed before
-  it was recorded. What else is to go is deleted by its keys as literals, by which engines find the
-  files; only what changes is merged.
+  it was recorded. Only what changes is merged. A build that only appends (the variable `appending`) selects
+  nothing else, and inserts it as it is selected.
 -#}
 {% materialization incremental, adapter='spark' %}
     {%- set relation = this.incorporate(type='table') -%}
     {%- set staged = this.incorporate(path={'identifier': this.identifier ~ '__staged'}) -%}
     {{ run_hooks(pre_hooks) }}
+    {%- if var('appending') -%}
+        {%- call statement('main') -%} {{ insert_rows(relation, sql) }} {%- endcall -%}
+    {%- else -%}
+        {{ stage_and_merge(relation, staged, sql) }}
+    {%- endif -%}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [relation]}) }}
+{% endmaterialization %}
+
+{% macro stage_and_merge(relation, staged, sql) %}
     {%- call statement('unstage') %} drop table if exists {{ staged }} {% endcall -%}
     {%- call statement('stage') -%}
         create table {{ staged }} using parquet
@@ -29,9 +39,13 @@
         {%- call statement('main') -%} {{ merge_rows(relation, staged) }} {%- endcall -%}
     {%- endif -%}
     {%- call statement('unstage') %} drop table {{ staged }} {% endcall -%}
-    {{ run_hooks(post_hooks) }}
-    {{ return({'relations': [relation]}) }}
-{% endmaterialization %}
+{% endmacro %}
+
+{% macro insert_rows(relation, rows) -%}
+    {%- set columns = written_columns() | join(', ') -%}
+    insert into {{ relation }} ({{ columns }}, _seq)
+    select {{ columns }}, {{ var('build') }} from ({{ rows }})
+{%- endmacro %}
 
 {#- The columns that a build writes, but for `_seq`. -#}
 {% macro written_columns() -%}
@@ -41,28 +55,19 @@
 {%- endmacro %}
 
 {% macro append_rows(relation, staged) %}
-    {%- set key, partition = config.require('unique_key')[0], config.require('partition_by') -%}
-    {%- set columns = written_columns() | join(', ') -%}
+    {%- set key = config.require('unique_key')[0] -%}
     {%- call statement('main') -%}
-        insert into {{ relation }} ({{ columns }}, _seq)
-        select {{ columns }}, {{ var('build') }} from {{ staged }} where _new and not _deleted
+        {{ insert_rows(relation, 'select * from ' ~ staged ~ ' where _new and not _deleted') }}
     {%- endcall -%}
-    {%- set gone, changed = run_query(
-        "select count_if(_deleted), count_if(not _deleted) from " ~ staged ~ " where not _new"
-    ).rows[0].values() -%}
-    {%- if changed or gone > 1000 -%}
-        {%- set others -%} (select * from {{ staged }} where not _new) {%- endset -%}
-        {%- call statement('merge') -%} {{ merge_rows(relation, others) }} {%- endcall -%}
-    {%- elif gone -%}
-        {%- call statement('delete') -%}
-            delete from {{ relation }}
-            where {{ partition }} in ({{ literals("select distinct " ~ partition ~ " from " ~ staged ~ " where not _new") }})
-                and {{ key }} in ({{ literals("select " ~ key ~ " from " ~ staged ~ " where not _new") }})
-        {%- endcall -%}
+    {%- set others -%} (select * from {{ staged }} where not _new) {%- endset -%}
+    {%- set least, greatest = run_query("select min(" ~ key ~ "), max(" ~ key ~ ") from " ~ others).rows[0].values() -%}
+    {%- if least is not none -%}
+        {%- call statement('merge') -%} {{ merge_rows(relation, others, (least, greatest)) }} {%- endcall -%}
     {%- endif -%}
 {% endmacro %}
 
-{% macro merge_rows(relation, staged) %}
+{#- MERGE of staged rows. A span of the first key, as literals, spares files without any. -#}
+{% macro merge_rows(relation, staged, span=none) %}
     {%- set key = config.require('unique_key') -%}
     {%- set partition = config.get('partition_by') -%}
     {%- set extra = config.get('technical', []) -%}
@@ -71,6 +76,7 @@
     {%- set values = columns | reject('in', key) | list -%}
     merge into {{ relation }} as t using {{ staged }} as s
     on {% for column in key %}t.{{ column }} = s.{{ column }} and {% endfor %}
+    {%- if span %} {{ within('t.' ~ key[0], span) }} and {% endif %}
     {%- if partition and not flags.FULL_REFRESH %} t.{{ partition }} in
         ({{ literals("select distinct cast(" ~ partition ~ " as string) from " ~ staged) }})
     {%- else %} true {%- endif %}

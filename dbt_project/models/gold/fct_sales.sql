@@ -3,9 +3,10 @@
     (ref('dim_customer'), 'customer_id'), (ref('dim_geography'), 'country'),
 ] %}
 {%- set store_dimensions = dimensions + [(ref('dim_store'), 'store_id')] %}
+{%- set appending = var('appending') %}
 {%- set touched_events %}
     {{ touched_store_events() }}
-    {%- for dimension, column in store_dimensions if advanced('gold.' ~ dimension.identifier) and not from_scratch() %}
+    {%- for dimension, column in store_dimensions if advanced('gold.' ~ dimension.identifier) and not (from_scratch() or appending) %}
     union
     select l.event_id
     from ({{ store_lines() }}) as l
@@ -16,7 +17,9 @@
 {%- endset %}
 {%- set span = span_of(touched_events) %}
 
-with touched_lines as (
+with
+{%- if not appending %}
+touched_lines as (
     select *
     from {{ source('silver', 'invoice_lines') }}
     where _seq > {{ since('silver.invoice_lines') }}
@@ -37,6 +40,7 @@ with touched_lines as (
     {%- endfor %}
     {%- endif %}
 ),
+{%- endif %}
 
 touched_events as (
     {{ touched_events }}
@@ -55,6 +59,7 @@ store_lines as (
 ),
 
 sales as (
+    {%- if not appending %}
     select
         line_id as sale_line_id,
         'online' as channel,
@@ -75,6 +80,7 @@ sales as (
         false as _new
     from touched_lines
     union all
+    {%- endif %}
     select
         sale_line_id,
         'store' as channel,
@@ -92,9 +98,9 @@ sales as (
         net_amount,
         _month,
         false as _deleted,
-        {{ taken_in_by_this('silver.pos_events', '_first_seq') }} as _new
+        {{ new_to_this('silver.pos_events') }} as _new
     from store_lines
-    {%- if not from_scratch() %}
+    {%- if not from_scratch() and not appending %}
     union all
     -- What was sold by an event that is voided, or that has other lines now.
     select
