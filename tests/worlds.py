@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +62,13 @@ class World:
         for table in tables.silver:
             self.lake.ensure(table.name, table.schema, table.target.partition)
 
-    def build(self, *names: str, full_refresh: bool = False, **variables: str) -> list[str]:
+    def build(
+        self,
+        *names: str,
+        full_refresh: bool = False,
+        appending: Sequence[str] = (),
+        **variables: str,
+    ) -> list[str]:
         """Build gold tables, all but the snapshot unless named; what failed."""
         events = self.gold.build(
             self.runtime,
@@ -69,6 +76,7 @@ class World:
             list(names) or AUTOMATED,
             variables=variables,
             full_refresh=full_refresh,
+            appending=appending,
         )
         return [reason for event in events if (reason := failure(event))]
 

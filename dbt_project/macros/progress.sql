@@ -34,12 +34,27 @@
     {{ column }} > {{ since(upstream) }} and {{ column }} <= {{ seen(upstream) }}
 {%- endmacro %}
 
-{#- The values of a query's only column as the inside of an SQL list, read when the model runs:
-    an engine prunes by literals only. -#}
+{#- The values of a query's only column, read when the model runs. -#}
+{% macro column_of(query) -%}
+    {{ return(run_query(query).columns[0].values() | reject('none') | list if execute else []) }}
+{%- endmacro %}
+
+{#- The values of a query's only column as the inside of an SQL list: an engine prunes by literals
+    only. -#}
 {% macro literals(query) -%}
-    {%- set values = run_query(query).columns[0].values() | reject('none') | list if execute else [] -%}
-    {%- for value in values -%}'{{ value }}'{% if not loop.last %}, {% endif %}{%- endfor -%}
+    {{ sql_list(column_of(query)) }}
+{%- endmacro %}
+
+{#- Values as the inside of an SQL list, which is never empty. -#}
+{% macro sql_list(values) -%}
+    {%- for value in values -%}{{ quoted(value) }}{% if not loop.last %}, {% endif %}{%- endfor -%}
     {%- if not values -%}''{%- endif -%}
+{%- endmacro %}
+
+{#- A value as an SQL literal that engines take for nothing else: Spark replaces ${name} by a setting
+    before it parses, within quotes too. -#}
+{% macro quoted(value) -%}
+    '{{ value | string | replace("\\", "\\\\") | replace("'", "\\'") | replace("${", "\\u0024{") }}'
 {%- endmacro %}
 
 {#- The `_seq` up to which all tests of a table have passed. Rows that failed, or whose tests a crash

@@ -68,7 +68,7 @@ left join {{ ref('dim_store') }} as s
 {#- SQL that is true for the ids of a span. -#}
 {% macro within(column, span) -%}
     {%- if span[0] is none -%} false
-    {%- else -%} {{ column }} between '{{ span[0] }}' and '{{ span[1] }}'
+    {%- else -%} {{ column }} between {{ quoted(span[0]) }} and {{ quoted(span[1]) }}
     {%- endif -%}
 {%- endmacro %}
 

@@ -297,8 +297,11 @@ class Lake:
         return dict(self.storage_options)
 
 
-COMPACTED_BYTES = 16 * 1024 * 1024
-"""What a file of many commits grows to; larger ones are left to maintenance."""
+COMPACTED_BYTES = 4 * 1024 * 1024
+"""What a file of many commits grows to; larger ones are left to maintenance.
+
+A row that is replaced or deleted has its whole file written anew.
+"""
 
 
 def committing(marks: Mapping[str, int]) -> CommitProperties:

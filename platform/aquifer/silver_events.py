@@ -74,7 +74,7 @@ class _Outcome:
     Attributes:
         settled: the events that passed.
         refused: rows of the quarantine for those of the batch that do not count.
-        held: rows of the table whose content is to be replaced.
+        held: of the rows whose content is to be replaced: the id, the place, the former contents.
         displaced: rows of the quarantine for these.
     """
 
@@ -236,11 +236,12 @@ class EventTable(SilverTable):
             yield self.reads.refused({**event, "_raw": texts.of(event)}, [CONFLICT])
 
     def _held(self, lake: Lake, events: pa.Table) -> pa.Table:
-        """The rows of the table that have the ids of these events."""
+        """Of the rows of the table with these ids: the id, the place, the former contents."""
+        columns = [self.target.keys[0], *PLACE, FORMER]
         if not len(events):
-            return self.schema.empty_table()
-        key = self.target.keys[0]
-        return lake.read(self.name, None, [(key, "in", events[key].to_pylist())])
+            return self.schema.empty_table().select(columns)
+        ids = events[columns[0]].to_pylist()
+        return lake.read(self.name, columns, [(columns[0], "in", ids)])
 
     def _received(self, lake: Lake, held: pa.Table) -> pa.Table:
         """The rows of bronze that rows of the table were made from."""

@@ -11,7 +11,8 @@
 
   A model that `appends` marks as `_new` the rows of keys that no build before can have written. They
   are inserted without a look at the table, unless it holds rows of a build that was killed before
-  it was recorded. Only what changes is merged. A build that only appends (the variable `appending`) selects
+  it was recorded. Of the others those that change are replaced by their keys as literals, by which
+  engines find the files; if they are many, all are merged. A build that only appends (the variable `appending`) selects
   nothing else, and inserts it as it is selected.
 -#}
 {% materialization incremental, adapter='spark' %}
@@ -60,14 +61,57 @@
         {{ insert_rows(relation, 'select * from ' ~ staged ~ ' where _new and not _deleted') }}
     {%- endcall -%}
     {%- set others -%} (select * from {{ staged }} where not _new) {%- endset -%}
-    {%- set least, greatest = run_query("select min(" ~ key ~ "), max(" ~ key ~ ") from " ~ others).rows[0].values() -%}
-    {%- if least is not none -%}
-        {%- call statement('merge') -%} {{ merge_rows(relation, others, (least, greatest)) }} {%- endcall -%}
+    {%- set span = run_query("select min(" ~ key ~ "), max(" ~ key ~ ") from " ~ others).rows[0].values() -%}
+    {%- if span[0] is not none -%}
+        {%- set partitions = literals("select distinct " ~ config.require('partition_by') ~ " from " ~ others) -%}
+        {%- set held -%}
+            (select * from {{ relation }} where {{ config.require('partition_by') }} in ({{ partitions }}) and {{ within(key, span) }})
+        {%- endset -%}
+        {%- set gone = column_of(gone_keys(key, others, held)) -%}
+        {%- set changed = column_of(changed_keys(key, others, held)) -%}
+        {%- if gone | length + changed | length > 5000 -%}
+            {%- call statement('merge') -%} {{ merge_rows(relation, others) }} {%- endcall -%}
+        {%- else -%}
+            {{ replace_rows(relation, others, key, partitions, span, gone, changed) }}
+        {%- endif -%}
     {%- endif -%}
 {% endmacro %}
 
-{#- MERGE of staged rows. A span of the first key, as literals, spares files without any. -#}
-{% macro merge_rows(relation, staged, span=none) %}
+{#- Staged rows that are to go and that the table holds. -#}
+{% macro gone_keys(key, rows, held) -%}
+    select s.{{ key }}
+    from {{ rows }} as s left semi join {{ held }} as t on s.{{ key }} = t.{{ key }}
+    where s._deleted
+{%- endmacro %}
+
+{#- Staged rows that are to stay and that the table does not hold as they are. -#}
+{% macro changed_keys(key, rows, held) -%}
+    select s.{{ key }}
+    from {{ rows }} as s left anti join {{ held }} as t
+        on s.{{ key }} = t.{{ key }}
+        {%- for column in model.columns.keys() | reject('equalto', key) %} and t.{{ column }} <=> s.{{ column }}{% endfor %}
+    where not s._deleted
+{%- endmacro %}
+
+{#- Replace few rows by deleting and inserting them. A MERGE would do it in one commit, but put all
+    that is in the files with these rows into new ones that are in no order, so that the next would
+    write more anew each time. A build that is killed in between inserts them when it is repeated. -#}
+{% macro replace_rows(relation, rows, key, partitions, span, gone, changed) %}
+    {%- if gone or changed -%}
+        {%- call statement('delete') -%}
+            delete from {{ relation }}
+            where {{ config.require('partition_by') }} in ({{ partitions }}) and {{ within(key, span) }}
+                and {{ key }} in ({{ sql_list(gone + changed) }})
+        {%- endcall -%}
+    {%- endif -%}
+    {%- if changed -%}
+        {%- call statement('replace') -%}
+            {{ insert_rows(relation, "select * from " ~ rows ~ " where " ~ key ~ " in (" ~ sql_list(changed) ~ ")") }}
+        {%- endcall -%}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro merge_rows(relation, staged) %}
     {%- set key = config.require('unique_key') -%}
     {%- set partition = config.get('partition_by') -%}
     {%- set extra = config.get('technical', []) -%}
@@ -76,7 +120,6 @@
     {%- set values = columns | reject('in', key) | list -%}
     merge into {{ relation }} as t using {{ staged }} as s
     on {% for column in key %}t.{{ column }} = s.{{ column }} and {% endfor %}
-    {%- if span %} {{ within('t.' ~ key[0], span) }} and {% endif %}
     {%- if partition and not flags.FULL_REFRESH %} t.{{ partition }} in
         ({{ literals("select distinct cast(" ~ partition ~ " as string) from " ~ staged) }})
     {%- else %} true {%- endif %}
