@@ -51,7 +51,7 @@ class Alert(Contract):
         )
 
 
-@alert_table(Alert, every=seconds(20))
+@alert_table(Alert, every=seconds(30))
 def alerts() -> list[Pattern]:
     return [
         Repeated(

@@ -72,17 +72,28 @@ left join {{ ref('dim_store') }} as s
     {%- endif -%}
 {%- endmacro %}
 
-{#- The groups of the tills' lines at which a mart has to look, of columns of `store_lines`. Where an
-    event's content was replaced, those of the former content are among them. -#}
+{#- The groups of the tills' lines at which a mart has to look, of columns of `store_lines`: those that
+    were written since, those that are voided, and those that an event held before its content was
+    replaced. -#}
 {% macro changed_store_lines(columns) -%}
-    {%- set touched = touched_store_events() -%}
+    {#- Named here, where dbt sees what they depend on when it parses. -#}
+    {%- set lines, former = store_lines(), former_store_lines() -%}
     select distinct {{ columns }}
-    from ({{ store_lines() }}) as l
-    left semi join ({{ touched }}) as t on l.event_id = t.event_id
-    where {{ within('l.event_id', span_of(touched)) }}
+    from {{ ref('fct_sales') }} as l
+    where l.channel = 'store' and l._seq > {{ since('gold.fct_sales') }}
     {%- if not from_scratch() %}
+    {%- set voided -%}
+        select voids as event_id
+        from {{ source('silver', 'pos_events') }}
+        where type = 'void' and {{ taken_in_by_this('silver.pos_events', '_seq') }}
+    {%- endset %}
     union
-    select {{ columns }} from ({{ former_store_lines() }}) as l
+    select {{ columns }}
+    from ({{ lines }}) as l
+    left semi join ({{ voided }}) as v on l.event_id = v.event_id
+    where {{ within('l.event_id', span_of(voided)) }}
+    union
+    select {{ columns }} from ({{ former }}) as l
     {%- endif %}
 {%- endmacro %}
 

@@ -38,8 +38,8 @@ class TopicTable(BronzeTable):
     skips_unreadable = True
 
     def batches(self, lake: Lake, source: EventReader) -> Iterator[Batch]:
-        begins, ends = source.begin_offsets(self.topic), source.end_offsets(self.topic)
-        reached = self.reached(lake, ends)
+        begins = source.begin_offsets(self.topic)
+        reached, ends = self._reached(lake, source)
         yield Batch(pa.table({}), {}, unreadable=self._deleted(reached, begins))
         # So that no log looks again and again for what is gone.
         reached = {partition: max(at, begins[partition]) for partition, at in reached.items()}
@@ -58,14 +58,19 @@ class TopicTable(BronzeTable):
         """The name of the mark that says how far a partition has been read."""
         return f"{self.topic}/{partition}"
 
-    def reached(self, lake: Lake, ends: Mapping[int, int]) -> dict[int, int]:
-        """How far each partition of the log has been read.
+    def _reached(
+        self, lake: Lake, source: EventReader
+    ) -> tuple[dict[int, int], Mapping[int, int]]:
+        """How far each partition of the log has been read, and where it ends.
 
         Raises:
             SourceError: further than the log goes, so that it is not the log that was read.
         """
-        marks = lake.marks(self.name, map(self.mark, ends))
-        reached = {partition: marks.get(self.mark(partition), 0) for partition in ends}
+        partitions = [*source.end_offsets(self.topic)]
+        marks = lake.marks(self.name, map(self.mark, partitions))
+        reached = {partition: marks.get(self.mark(partition), 0) for partition in partitions}
+        # Asked afterwards: meanwhile another thread or process may have read on.
+        ends = source.end_offsets(self.topic)
         for partition, at in reached.items():
             if at > ends[partition]:
                 raise SourceError(
@@ -73,13 +78,12 @@ class TopicTable(BronzeTable):
                     f"{ends[partition]}: the log lost events or is another one; restore it, or "
                     "name another topic"
                 )
-        return reached
+        return reached, ends
 
     def lag(self, lake: Lake, log: EventReader) -> int:
         """How many events the log has that the table has not."""
-        ends = log.end_offsets(self.topic)
-        reached = self.reached(lake, ends)
-        return sum(end - reached[partition] for partition, end in ends.items())
+        reached, ends = self._reached(lake, log)
+        return sum(ends[partition] - at for partition, at in reached.items())
 
     def _deleted(self, reached: Mapping[int, int], begins: Mapping[int, int]) -> list[str]:
         return [

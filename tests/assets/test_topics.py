@@ -55,6 +55,25 @@ def received(world: World, *columns: str) -> list[tuple]:
     return sorted((tuple(row[column] for column in columns) for row in rows), key=repr)
 
 
+def test_lag_is_told_while_another_reads_on(world, log, tmp_path):
+    """The order in which log and table are asked is what counts."""
+
+    class ReadOn(EmbeddedEventLog):
+        """After each answer another thread takes in what is new by then."""
+
+        def end_offsets(self, topic: str) -> dict[int, int]:
+            ends = super().end_offsets(topic)
+            produce(log, b"another")
+            BRONZE.advance(world.lake, log)
+            return ends
+
+    produce(log, b"one")
+    BRONZE.advance(world.lake, log)
+    with closing(ReadOn(tmp_path / "events")) as reader:
+        assert BRONZE.lag(world.lake, reader) >= 0
+    assert BRONZE.lag(world.lake, log) == 0
+
+
 def test_a_batch_of_all_partitions_is_one_commit_with_the_marks_of_those_that_moved(world, log):
     produce(log, *(f"event {n}".encode() for n in range(100)))
     ends = log.end_offsets(TOPIC)
