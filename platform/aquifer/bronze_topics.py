@@ -58,9 +58,7 @@ class TopicTable(BronzeTable):
         """The name of the mark that says how far a partition has been read."""
         return f"{self.topic}/{partition}"
 
-    def _reached(
-        self, lake: Lake, source: EventReader
-    ) -> tuple[dict[int, int], Mapping[int, int]]:
+    def _reached(self, lake: Lake, source: EventReader) -> tuple[dict[int, int], Mapping[int, int]]:
         """How far each partition of the log has been read, and where it ends.
 
         Raises:

@@ -19,6 +19,7 @@ from aquifer.eventlog import EventReader
 from aquifer.gold import Gold
 from aquifer.lake import Lake
 from aquifer.loops import Loop
+from aquifer.quarantine import quarantine_name
 from aquifer.runtime import Runtime
 from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
@@ -104,6 +105,8 @@ class Drain:
     _marts_behind: bool = True
     """A drain that was killed may have left them behind."""
     _to_build: list[str] = field(default_factory=list)
+    _costly: Lock = field(default_factory=Lock)
+    """Held for what takes seconds, so that one at a time competes with what is to be quick."""
 
     def loops(self) -> list[Loop]:
         """The loops, each taking what the one before it has committed."""
@@ -158,7 +161,7 @@ class Drain:
             if self._is_due(table, last) and self._behind(table.name, table.reads.name):
                 advance = table.advance(self.runtime)
                 self.tally.add(advance)
-                found |= self._compacted(table.name, advance)
+                found |= self._compacted(table.name, advance, quarantine_name(table.name))
         return found
 
     def _gold(self, last: bool) -> bool:
@@ -171,20 +174,27 @@ class Drain:
             self._marts_due, self._marts_behind = now + MARTS_SECONDS, False
         if not self._to_build:
             return bool(behind)
-        # One at a time, so that new rows need not wait for all of them.
-        name = self._to_build.pop(0)
+        # One at a time, so that new rows need not wait for all of them; nor for what is costly.
+        if self._costly.acquire(blocking=False):
+            try:
+                self._build_whole(self._to_build.pop(0))
+            finally:
+                self._costly.release()
+        return True
+
+    def _build_whole(self, name: str) -> None:
         self._build([name])
         if name in self._appended:
             with self._lake.lease([name]):
                 self._lake.compact(name)
-        return True
 
     def _stream(self, last: bool) -> bool:
         found = False
         for table in self.streams:
             upstreams = {*table.upstreams} & {each.name for each in self.tables}
             if self._is_due(table, last) and any(self._behind(table.name, u) for u in upstreams):
-                advance = table.advance(self.runtime)
+                with self._costly:
+                    advance = table.advance(self.runtime)
                 self.tally.add(advance)
                 found |= self._compacted(table.name, advance)
         return found
@@ -227,12 +237,13 @@ class Drain:
         if failed:
             raise GoldFailed("; ".join(failed))
 
-    def _compacted(self, name: str, advance: Advance) -> bool:
-        """Put the small files of a table together once there are many; whether it had news."""
+    def _compacted(self, name: str, advance: Advance, *beside: str) -> bool:
+        """Put small files of tables together once one has many; whether it had news."""
         if not advance.rows_in:
             return False
         self._commits[name] = self._commits.get(name, 0) + 1
         if self._commits[name] % COMMITS_PER_COMPACTION == 0:
-            with self._lake.lease([name]):
-                self._lake.compact(name)
+            with self._lake.lease([name, *beside]):
+                for each in (name, *beside):
+                    self._lake.compact(each)
         return True

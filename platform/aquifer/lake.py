@@ -59,6 +59,15 @@ HANDLE_COMMITS = 50
 RETENTION = timedelta(days=30)
 """How long old versions can be read: VACUUM and the log keep them this long."""
 
+STREAMED_RETENTION = timedelta(minutes=15)
+"""How long the log of a table keeps them to which streams commit several times a second: whoever
+opens the table lists its log."""
+
+LOG_RETENTION = "delta.logRetentionDuration"
+
+CHECKPOINT_COMMITS = 10
+"""How many commits an engine reads, beside a checkpoint, each time that it looks at a table."""
+
 
 @dataclass(frozen=True)
 class Lake:
@@ -165,7 +174,8 @@ class Lake:
                 storage_options=self._options,
                 configuration={
                     "delta.deletedFileRetentionDuration": _interval(RETENTION),
-                    "delta.logRetentionDuration": _interval(RETENTION),
+                    LOG_RETENTION: _interval(RETENTION),
+                    "delta.checkpointInterval": str(CHECKPOINT_COMMITS),
                 },
             )
             return True
@@ -248,8 +258,17 @@ class Lake:
         return int(table.version())
 
     def compact(self, name: str) -> None:
-        """Put small files together; call it under the table's lease."""
-        self.table(name).optimize.compact(target_size=COMPACTED_BYTES)
+        """Put a streamed table's small files together, and forget its oldest commits.
+
+        Call it under the table's lease.
+        """
+        table = self.table(name)
+        table.optimize.compact(target_size=COMPACTED_BYTES)
+        retention = _interval(STREAMED_RETENTION)
+        if table.metadata().configuration.get(LOG_RETENTION) != retention:
+            table.alter.set_table_properties({LOG_RETENTION: retention})
+        table.create_checkpoint()
+        table.cleanup_metadata()
 
     def merge(
         self, name: str, rows: pa.Table, keys: Sequence[str], within: str, marks: Mapping[str, int]
@@ -318,4 +337,4 @@ def _nullable(field: Field) -> Field:
 
 
 def _interval(duration: timedelta) -> str:
-    return f"interval {duration.days} days"
+    return f"interval {int(duration.total_seconds())} seconds"

@@ -1,5 +1,9 @@
 """The lake commits rows and marks together, and only ever adds columns."""
 
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pyarrow as pa
 import pytest
 
@@ -47,6 +51,25 @@ def test_a_new_column_is_added_and_none_is_dropped(lake):
 
 def test_a_table_is_named_by_its_layer(lake):
     assert lake.names() == ["bronze.orders"]
+
+
+def test_a_streamed_table_forgets_its_oldest_commits_and_no_row(lake, tmp_path):
+    for number in range(25):
+        lake.append("bronze.orders", pa.table({"key": [str(number)]}), {"orders/0": number})
+    log = tmp_path / "lake" / "bronze" / "orders" / "_delta_log"
+    for file in log.iterdir():
+        an_hour_ago = time.time() - 3_600
+        os.utime(file, (an_hour_ago, an_hour_ago))
+    with ThreadPoolExecutor(1) as other:
+        before = other.submit(lake.read, "bronze.orders").result()
+        lake.compact("bronze.orders")
+        assert len([*log.glob("*.json")]) < 15
+        # Also through a handle that has seen commits which are no more.
+        for read in (lake.read, lambda name: other.submit(lake.read, name).result()):
+            assert read("bronze.orders").sort_by("key") == before.sort_by("key")
+    assert lake.progress("bronze.orders", "orders/0") == 24
+    lake.append("bronze.orders", pa.table({"key": ["another"]}), {})
+    assert lake.read("bronze.orders").num_rows == 26
 
 
 def test_what_a_full_disk_left_of_a_creation_is_no_table_and_can_be_created(lake, tmp_path):
