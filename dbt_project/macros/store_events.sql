@@ -1,6 +1,6 @@
-{#- Lines of the tills' sales and returns, voided ones included, and where they were sold. A macro, as
-    what a query of its own reads cannot be an ephemeral model. -#}
-{% macro store_lines() %}
+{#- Lines of the tills' sales and returns among some events, voided ones included, and where they were
+    sold. A macro, as what a query of its own reads cannot be an ephemeral model. -#}
+{% macro store_lines(events) %}
 select
     concat(e.event_id, '|', cast(e.place + 1 as string)) as sale_line_id,
     e.event_id,
@@ -24,12 +24,20 @@ from (
     select
         *,
         posexplode(lines) as (place, line)
-    from {{ source('silver', 'pos_events') }}
+    from ({{ events }})
     where type in ('sale', 'return')
 ) as e
 left join {{ ref('dim_store') }} as s
     on e.store_id = s.store_id and e.event_time >= s.valid_from and e.event_time < s.valid_to
 {% endmacro %}
+
+{#- The events with the ids that a query gives; looked for in the files of their span. -#}
+{% macro events_of(ids, span) -%}
+    select e.*
+    from {{ source('silver', 'pos_events') }} as e
+    left semi join ({{ ids }}) as t on e.event_id = t.event_id
+    where {{ within('e.event_id', span) }}
+{%- endmacro %}
 
 {#- The ids of the tills' sales and returns at whose lines a model has to look: those that are new to
     it, and, unless it only appends, those that were replaced or voided since. Where an event's content
@@ -76,22 +84,20 @@ left join {{ ref('dim_store') }} as s
     were written since, those that are voided, and those that an event held before its content was
     replaced. -#}
 {% macro changed_store_lines(columns) -%}
-    {#- Named here, where dbt sees what they depend on when it parses. -#}
-    {%- set lines, former = store_lines(), former_store_lines() -%}
-    select distinct {{ columns }}
-    from {{ ref('fct_sales') }} as l
-    where l.channel = 'store' and l._seq > {{ since('gold.fct_sales') }}
-    {%- if not from_scratch() %}
     {%- set voided -%}
         select voids as event_id
         from {{ source('silver', 'pos_events') }}
         where type = 'void' and {{ taken_in_by_this('silver.pos_events', '_seq') }}
     {%- endset %}
+    {#- Named here, where dbt sees what they depend on when it parses. -#}
+    {%- set lines = store_lines(events_of(voided, span_of(voided))) -%}
+    {%- set former = former_store_lines() -%}
+    select distinct {{ columns }}
+    from {{ ref('fct_sales') }} as l
+    where l.channel = 'store' and l._seq > {{ since('gold.fct_sales') }}
+    {%- if not from_scratch() %}
     union
-    select {{ columns }}
-    from ({{ lines }}) as l
-    left semi join ({{ voided }}) as v on l.event_id = v.event_id
-    where {{ within('l.event_id', span_of(voided)) }}
+    select {{ columns }} from ({{ lines }}) as l
     union
     select {{ columns }} from ({{ former }}) as l
     {%- endif %}

@@ -9,7 +9,7 @@
     {%- for dimension, column in store_dimensions if advanced('gold.' ~ dimension.identifier) and not (from_scratch() or appending) %}
     union
     select l.event_id
-    from ({{ store_lines() }}) as l
+    from ({{ store_lines('select * from ' ~ source('silver', 'pos_events')) }}) as l
     inner join {{ dimension }} as d
         on l.{{ column }} = d.{{ column }} and l.sold_at >= d.valid_from and l.sold_at < d.valid_to
     where d._interval_seq > {{ since('gold.' ~ dimension.identifier) }}
@@ -48,14 +48,12 @@ touched_events as (
 
 store_lines as (
     select l.*
-    from ({{ store_lines() }}) as l
-    left semi join touched_events as t on l.event_id = t.event_id
+    from ({{ store_lines(events_of('select event_id from touched_events', span)) }}) as l
     left anti join (
         select voids
         from {{ source('silver', 'pos_events') }}
         where type = 'void' and {{ within('voids', span) }}
     ) as v on l.event_id = v.voids
-    where {{ within('l.event_id', span) }}
 ),
 
 sales as (
