@@ -11,7 +11,7 @@
 
   A model that `appends` marks as `_new` the rows of keys that no build before can have written. They
   are inserted without a look at the table, unless it holds rows of a build that was killed before
-  it was recorded. Of the others those that change are replaced by their keys as literals, by which
+  it was recorded, and so are others that it does not hold. Of the rest those that change are replaced by their keys as literals, by which
   engines find the files; if they are many, all are merged. A build that only appends (the variable `appending`) selects
   nothing else, and inserts it as it is selected.
 -#}
@@ -56,20 +56,20 @@
 {%- endmacro %}
 
 {% macro append_rows(relation, staged) %}
-    {%- set key = config.require('unique_key')[0] -%}
-    {%- call statement('main') -%}
-        {{ insert_rows(relation, 'select * from ' ~ staged ~ ' where _new and not _deleted') }}
-    {%- endcall -%}
+    {%- set key, partition = config.require('unique_key')[0], config.require('partition_by') -%}
     {%- set others -%} (select * from {{ staged }} where not _new) {%- endset -%}
     {%- set span = run_query("select min(" ~ key ~ "), max(" ~ key ~ ") from " ~ others).rows[0].values() -%}
+    {%- set partitions = literals("select distinct " ~ partition ~ " from " ~ others) -%}
+    {%- set held -%}
+        (select * from {{ relation }} where {{ partition }} in ({{ partitions }}) and {{ within(key, span) }})
+    {%- endset -%}
+    {%- call statement('main') -%}
+        {{ insert_rows(relation, "select s.* from " ~ staged ~ " as s left anti join " ~ held ~ " as t on s." ~ key ~ " = t." ~ key ~ " where not s._deleted") }}
+    {%- endcall -%}
     {%- if span[0] is not none -%}
-        {%- set partitions = literals("select distinct " ~ config.require('partition_by') ~ " from " ~ others) -%}
-        {%- set held -%}
-            (select * from {{ relation }} where {{ config.require('partition_by') }} in ({{ partitions }}) and {{ within(key, span) }})
-        {%- endset -%}
         {%- set gone = column_of(gone_keys(key, others, held)) -%}
         {%- set changed = column_of(changed_keys(key, others, held)) -%}
-        {%- if gone | length + changed | length > 5000 -%}
+        {%- if gone | length + changed | length > 1000 -%}
             {%- call statement('merge') -%} {{ merge_rows(relation, others) }} {%- endcall -%}
         {%- else -%}
             {{ replace_rows(relation, others, key, partitions, span, gone, changed) }}
@@ -84,13 +84,15 @@
     where s._deleted
 {%- endmacro %}
 
-{#- Staged rows that are to stay and that the table does not hold as they are. -#}
+{#- Staged rows that are to stay and that the table holds with other values. -#}
 {% macro changed_keys(key, rows, held) -%}
     select s.{{ key }}
-    from {{ rows }} as s left anti join {{ held }} as t
-        on s.{{ key }} = t.{{ key }}
-        {%- for column in model.columns.keys() | reject('equalto', key) %} and t.{{ column }} <=> s.{{ column }}{% endfor %}
-    where not s._deleted
+    from {{ rows }} as s inner join {{ held }} as t on s.{{ key }} = t.{{ key }}
+    where
+        not s._deleted
+        and not (
+            {%- for column in model.columns.keys() | reject('equalto', key) %}t.{{ column }} <=> s.{{ column }}{% if not loop.last %} and {% endif %}{% endfor -%}
+        )
 {%- endmacro %}
 
 {#- Replace few rows by deleting and inserting them. A MERGE would do it in one commit, but put all
