@@ -35,7 +35,12 @@ processor."""
 
 STREAM_PACE = 1.0
 MARTS_SECONDS = 30.0
-"""How long marts and the tests that look at more than new rows are behind at most."""
+"""How often marts and the tests that look at more than new rows follow, while they are quick."""
+
+MARTS_SHARE = 1 / 3
+STREAM_SHARE = 1 / 10
+"""The share of time that marts and each stream table take at most: they recompute whole groups, and
+would leave ever less to new rows as a day goes on. They follow more seldom instead."""
 
 COMMITS_PER_COMPACTION = 100
 
@@ -102,6 +107,7 @@ class Drain:
     _commits: dict[str, int] = field(default_factory=dict)
     _due: dict[str, float] = field(default_factory=dict)
     _marts_due: float = field(default_factory=lambda: time.monotonic() + MARTS_SECONDS)
+    _marts_begun: float = 0.0
     _marts_behind: bool = True
     """A drain that was killed may have left them behind."""
     _to_build: list[str] = field(default_factory=list)
@@ -171,7 +177,7 @@ class Drain:
         now = time.monotonic()
         if self._marts_behind and not self._to_build and (last or now >= self._marts_due):
             self._to_build = self.gold.in_order({*self._appended, *self._following})
-            self._marts_due, self._marts_behind = now + MARTS_SECONDS, False
+            self._marts_begun, self._marts_behind = now, False
         if not self._to_build:
             return bool(behind)
         # One at a time, so that new rows need not wait for all of them; nor for what is costly.
@@ -180,6 +186,8 @@ class Drain:
                 self._build_whole(self._to_build.pop(0))
             finally:
                 self._costly.release()
+            took = time.monotonic() - self._marts_begun
+            self._marts_due = self._marts_begun + max(MARTS_SECONDS, took / MARTS_SHARE)
         return True
 
     def _build_whole(self, name: str) -> None:
@@ -195,6 +203,8 @@ class Drain:
             if self._is_due(table, last) and any(self._behind(table.name, u) for u in upstreams):
                 with self._costly:
                     advance = table.advance(self.runtime)
+                rest = advance.seconds / STREAM_SHARE
+                self._due[table.name] = max(self._due[table.name], time.monotonic() + rest)
                 self.tally.add(advance)
                 found |= self._compacted(table.name, advance)
         return found
