@@ -86,7 +86,7 @@ class Ours:
 
     def both(self) -> None:
         """Bronze and silver beside each other, until nothing waits."""
-        bronze, silver, _ = self._drain.loops()
+        bronze, silver, *_ = self._drain.loops()
         Loops([bronze, silver]).run(lambda: True, every=1.0)
 
     def bronze(self) -> None:
@@ -127,10 +127,12 @@ def peer(ours: Ours, folder: Path) -> dict[str, list[float] | int]:
         place.mkdir()
     for number, events in enumerate(ours.events()):
         pq.write_table(events, (new if number else source) / f"{number:05}.parquet")
+    # Not a client of the engine in this process, which pyspark has noted there.
+    inherited = {name: value for name, value in os.environ.items() if "SPARK" not in name}
     ran = subprocess.run(
         [sys.executable, Path(__file__).with_name("structured_streaming.py"), source, new, written],
         cwd=PROJECT,
-        env={**os.environ, "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'platform'}"},
+        env={**inherited, "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'platform'}"},
         capture_output=True,
         text=True,
         timeout=PEER_MINUTES * 60,

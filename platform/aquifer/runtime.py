@@ -19,6 +19,9 @@ SCRATCH = "_staging"
 
 SENT_BYTES = 8 * 1024 * 1024
 
+GROUP_ROWS = 16_384
+"""Of a file, so that several of the engine's threads share it."""
+
 _NAMES = Lock()
 """The views of a session are those of all its threads."""
 
@@ -78,7 +81,7 @@ class Runtime:
         file = UPath(place, **dict(self.lake.storage_options)) / f"{name}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as written:
-            parquet.write_table(rows, written)
+            parquet.write_table(rows, written, row_group_size=GROUP_ROWS, compression="none")
         return self.session.read.parquet(f"{place}/{name}.parquet")
 
 
