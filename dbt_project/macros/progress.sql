@@ -13,6 +13,11 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- Whether this build appends what is new, and leaves all else to a whole one. -#}
+{% macro only_appends() -%}
+    {{ return(var('appending')) }}
+{%- endmacro %}
+
 {#- SQL that a row of an upstream table is new to this model. -#}
 {% macro new_to_this(upstream) -%}
     _first_seq > {{ appended(upstream) }} and _first_seq <= {{ seen(upstream) }}
@@ -63,7 +68,7 @@
     that only appends its own rows. -#}
 {% macro tested(relation, upstream=none) -%}
     {%- if flags.FULL_REFRESH -%}-1
-    {%- elif var('appending') -%}{{ var('build') - 1 }}
+    {%- elif only_appends() -%}{{ var('build') - 1 }}
     {%- else -%}
         {{ var('tested').get(relation.identifier, {}).get(upstream or 'gold.' ~ relation.identifier, -1) }}
     {%- endif -%}

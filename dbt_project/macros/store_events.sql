@@ -48,7 +48,7 @@ left join {{ ref('dim_store') }} as s
     select event_id
     from {{ events }}
     where type in ('sale', 'return') and {{ new_to_this('silver.pos_events') }}
-    {%- if not from_scratch() and not var('appending') %}
+    {%- if not from_scratch() and not only_appends() %}
     union
     select event_id
     from {{ events }}

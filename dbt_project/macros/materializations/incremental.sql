@@ -19,7 +19,7 @@
     {%- set relation = this.incorporate(type='table') -%}
     {%- set staged = this.incorporate(path={'identifier': this.identifier ~ '__staged'}) -%}
     {{ run_hooks(pre_hooks) }}
-    {%- if var('appending') -%}
+    {%- if only_appends() -%}
         {%- call statement('main') -%} {{ insert_rows(relation, sql) }} {%- endcall -%}
     {%- else -%}
         {{ stage_and_merge(relation, staged, sql) }}

@@ -3,7 +3,7 @@
     (ref('dim_customer'), 'customer_id'), (ref('dim_geography'), 'country'),
 ] %}
 {%- set store_dimensions = dimensions + [(ref('dim_store'), 'store_id')] %}
-{%- set appending = var('appending') %}
+{%- set appending = only_appends() %}
 {%- set touched_events %}
     {{ touched_store_events() }}
     {%- for dimension, column in store_dimensions if advanced('gold.' ~ dimension.identifier) and not (from_scratch() or appending) %}
