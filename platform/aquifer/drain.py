@@ -55,6 +55,7 @@ class Tally:
 
     _advances: dict[str, Advance] = field(default_factory=dict)
     _built: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _whole: dict[str, str] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def add(self, advance: Advance) -> None:
@@ -73,6 +74,11 @@ class Tally:
             before = self._built.get(node, event)
             if "build" in event:
                 event["since"] = before.get("since", before.get("build", event["build"]))
+                # The query of a build that only appends tells a part of where columns come from.
+                if event["appending"]:
+                    event["compiled"] = self._whole.get(node, event["compiled"])
+                else:
+                    self._whole[node] = event["compiled"]
             self._built[node] = event
 
     def take(self) -> tuple[list[Advance], list[dict[str, Any]]]:

@@ -127,6 +127,7 @@ class Gold:
                     name = f"gold.{event['data']['node_info']['node_name']}"
                     built.add(name)
                     event["build"] = build
+                    event["appending"] = bool(appending)
                     event["versions_read"] = {
                         u: lake.version(u) if u in built else seen[u].version
                         for u in sorted(self.upstreams[name])

@@ -18,6 +18,7 @@ from dagster import (
 )
 from dagster._core.test_utils import freeze_time
 
+from aquifer.drain import Tally
 from aquifer.eventlog import PRODUCED
 from assets import tables
 from assets.definitions import defs
@@ -90,6 +91,20 @@ def test_the_ui_is_told_of_lag_throughput_and_watermark(instance: DagsterInstanc
     ]
     assert sum(each["rows written"].value for each in gold) == gold[0]["rows"].value > 0
     assert all(event.tags["dagster/data_version"] for event in told.values())
+
+
+def test_the_lineage_that_is_told_is_that_of_the_last_whole_build() -> None:
+    def built(build: int, compiled: str, *, appending: bool) -> dict[str, object]:
+        node = {"node_info": {"unique_id": "model.aquifer.fct_sales"}}
+        return {"data": node, "build": build, "appending": appending, "compiled": compiled}
+
+    tally = Tally()
+    tally.note(built(1, "whole", appending=False))
+    tally.take()
+    tally.note(built(2, "a part", appending=True))
+    tally.note(built(3, "a part", appending=True))
+    _, (told,) = tally.take()
+    assert (told["since"], told["build"], told["compiled"]) == (2, 3, "whole")
 
 
 def test_a_run_tells_little_and_its_checks_are_those_of_the_assets(
