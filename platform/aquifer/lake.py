@@ -253,7 +253,7 @@ class Lake:
             rows,
             mode="append",
             schema_mode="merge",
-            commit_properties=committing({**marks, SEQUENCE: seq}),
+            commit_properties=_commit({**marks, SEQUENCE: seq}),
         )
         return int(table.version())
 
@@ -294,7 +294,7 @@ class Lake:
             " and ".join(matched),
             source_alias="s",
             target_alias="t",
-            commit_properties=committing({**marks, SEQUENCE: seq}),
+            commit_properties=_commit({**marks, SEQUENCE: seq}),
         )
         merger.when_matched_update(columns).when_not_matched_insert(columns).execute()
         return self.version(name)
@@ -307,7 +307,7 @@ class Lake:
             mode="append",
             schema=table.schema(),
             partition_by=table.metadata().partition_columns,
-            commit_properties=committing(marks),
+            commit_properties=_commit(marks),
         )
         return self.version(name)
 
@@ -323,8 +323,12 @@ A row that is replaced or deleted has its whole file written anew.
 """
 
 
-def committing(marks: Mapping[str, int]) -> CommitProperties:
-    """What records marks with a commit of delta-rs."""
+def quoted(texts: Iterable[str]) -> str:
+    """Texts as the inside of a list in DataFusion's SQL, which knows no escapes."""
+    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
+
+
+def _commit(marks: Mapping[str, int]) -> CommitProperties:
     return CommitProperties(
         app_transactions=[Transaction(app, version) for app, version in sorted(marks.items())]
     )

@@ -21,13 +21,12 @@ from aquifer.bronze_events import EVENT_COLUMNS, EventTopic
 from aquifer.bronze_topics import BYTES
 from aquifer.conform import REASONS, conform_sql
 from aquifer.contract import Contract, arrow_schema, contract_fields
-from aquifer.engine import literal
 from aquifer.errors import ContractError
 from aquifer.event_contents import Candidates, Settled
 from aquifer.event_texts import EventTexts
 from aquifer.instants import instant
 from aquifer.known_events import CONTENT_HASH, ID_HASH, KnownEvents
-from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake, committing
+from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake, quoted
 from aquifer.masking import sample_markdown
 from aquifer.quarantine import (
     add_refused,
@@ -74,7 +73,7 @@ class _Outcome:
     Attributes:
         settled: the events that passed.
         refused: rows of the quarantine for those of the batch that do not count.
-        held: of the rows whose content is to be replaced: the id, the place, the former contents.
+        held: of the rows whose content is to be replaced: the id, and what stays of them.
         displaced: rows of the quarantine for these.
     """
 
@@ -236,8 +235,8 @@ class EventTable(SilverTable):
             yield self.reads.refused({**event, "_raw": texts.of(event)}, [CONFLICT])
 
     def _held(self, lake: Lake, events: pa.Table) -> pa.Table:
-        """Of the rows of the table with these ids: the id, the place, the former contents."""
-        columns = [self.target.keys[0], *PLACE, FORMER]
+        """Of the rows of the table with these ids: the id, and what stays of them."""
+        columns = [self.target.keys[0], *PLACE, FIRST_SEQUENCE, FORMER]
         if not len(events):
             return self.schema.empty_table().select(columns)
         ids = events[columns[0]].to_pylist()
@@ -262,7 +261,7 @@ class EventTable(SilverTable):
         """
         settled = outcome.settled
         if len(settled.winning):
-            self._replace(lake, self._replacing(lake, outcome))
+            self._replace(lake, outcome)
         if len(settled.fresh):
             lake.append(self.name, self._stamped(lake, settled.fresh), marks)
         else:
@@ -273,32 +272,19 @@ class EventTable(SilverTable):
     def _known(self, lake: Lake) -> KnownEvents:
         return _known(lake.uri(self.name), self.name, self.target.keys[0])
 
-    def _replacing(self, lake: Lake, outcome: "_Outcome") -> pa.Table:
-        """Rows for events that replace another content, which they keep."""
+    def _replace(self, lake: Lake, outcome: "_Outcome") -> None:
+        """Let contents replace others, which their rows keep, and record those as refused."""
         rows, key = self._stamped(lake, outcome.settled.winning), self.target.keys[0]
         raws = {row["position"]: row["raw"] for row in outcome.displaced}
-        former = {
-            row[key]: [*(row[FORMER] or []), raws.get(self.reads.position(row))]
-            for row in outcome.held.to_pylist()
-        }
-        return _with(rows, FORMER, [former[event] for event in rows[key].to_pylist()])
-
-    def _replace(self, lake: Lake, rows: pa.Table) -> None:
-        """Let rows replace those of their ids, and record their former contents as refused."""
-        key, seq = self.target.keys[0], lake.next_seq(self.name)
-        rows = rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows)))
-        kept = {key, FIRST_SEQUENCE}
-        # By literals few files are looked at.
-        replaced = ", ".join(literal(event) for event in rows[key].to_pylist())
-        lake.table(self.name).merge(
-            rows,
-            f"t.`{key}` = s.`{key}` and t.`{key}` in ({replaced})",
-            "s",
-            "t",
-            commit_properties=committing({**self._accounts(lake, 0, len(rows)), SEQUENCE: seq}),
-        ).when_matched_update(
-            {f"`{name}`": f"s.`{name}`" for name in rows.column_names if name not in kept}
-        ).execute()
+        held = {row[key]: row for row in outcome.held.to_pylist()}
+        ids = rows[key].to_pylist()
+        former = [
+            [*(held[each][FORMER] or []), raws.get(self.reads.position(held[each]))] for each in ids
+        ]
+        rows = _with(rows, FORMER, former)
+        rows = _with(rows, FIRST_SEQUENCE, [held[each][FIRST_SEQUENCE] for each in ids])
+        within = f"t.`{key}` in ({quoted(ids)})"
+        lake.merge(self.name, rows, [key], within, self._accounts(lake, 0, len(rows)))
 
     def _stamped(self, lake: Lake, events: pa.Table) -> pa.Table:
         """The columns of the table, but for `_seq`."""

@@ -23,7 +23,7 @@ from aquifer.advance import Advance
 from aquifer.contract import Contract, arrow_schema, contract_fields, keys, table_metadata
 from aquifer.engine import register
 from aquifer.instants import instant
-from aquifer.lake import DELETED, MONTH, NOTHING, Lake
+from aquifer.lake import DELETED, MONTH, NOTHING, Lake, quoted
 from aquifer.masking import sample_markdown
 from aquifer.reading import Condition
 from aquifer.runtime import Runtime
@@ -241,7 +241,7 @@ class StreamTable(ABC):
 
     def _place(self, rows: Sequence[Row]) -> str:
         """SQL of DataFusion for where rows belong, by which delta-rs finds the files."""
-        months = ", ".join(sorted({f"'{row[MONTH]}'" for row in rows}))
+        months = quoted(sorted({row[MONTH] for row in rows}))
         times = [row[self.time] for row in rows]
         least, most = (
             f"arrow_cast('{at.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"

@@ -113,10 +113,21 @@ def test_what_is_new_is_appended_at_once_and_what_changes_follows(tills: Tills) 
     assert set(tills.append(till("e"))) == followed | {"e|1", "e|2"}
 
 
+ODD = ["o'clock", "back\\", "${spark.app.name}", '"', "%_"]
+
+
+def test_contents_of_ids_of_any_text_replace_each_other(tills: Tills) -> None:
+    ids = [f"{odd} {number}" for odd in ODD for number in range(8)]
+    before = tills.sell(*map(till, ids))
+    after = tills.sell(*(till(event, lines=[line("22423", 7, "1.00")]) for event in ids))
+    replaced = {key.rpartition("|")[0] for key in before.keys() - after.keys()}
+    assert {event.rpartition(" ")[0] for event in replaced} == {*ODD}
+    assert {key.rpartition("|")[0] for key in after} == {*ids}
+
+
 def test_ids_of_any_text_are_told_apart(tills: Tills) -> None:
-    ids = ["o'clock", "back\\", "${spark.app.name}", '"', "%_"]
-    tills.sell(*(till(event) for event in ids))
-    voids = [till(f"v{event}", "void", voids=event) for event in ids]
+    tills.sell(*(till(event) for event in ODD))
+    voids = [till(f"v{event}", "void", voids=event) for event in ODD]
     assert set(tills.sell(*voids[1:])) == {"o'clock|1", "o'clock|2"}
     assert tills.sell(voids[0]) == {}
 
