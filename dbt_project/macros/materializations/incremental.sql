@@ -11,9 +11,10 @@
 
   A model that `appends` marks as `_new` the rows of keys that no build before can have written. They
   are inserted without a look at the table, unless it holds rows of a build that was killed before
-  it was recorded, and so are others that it does not hold. Of the rest those that change are replaced by their keys as literals, by which
-  engines find the files; if they are many, all are merged. A build that only appends (the variable `appending`) selects
-  nothing else, and inserts it as it is selected.
+  it was recorded, and so are others that it does not hold. Of the rest those that change are
+  replaced by their keys as literals, by which engines find the files; if they are many, all are
+  merged. A build that only appends (the variable `appending`) selects nothing else, and inserts it
+  as it is selected.
 -#}
 {% materialization incremental, adapter='spark' %}
     {%- set relation = this.incorporate(type='table') -%}
@@ -59,10 +60,11 @@
     {%- set key, partition = config.require('unique_key')[0], config.require('partition_by') -%}
     {%- set others -%} (select * from {{ staged }} where not _new) {%- endset -%}
     {%- set span = run_query("select min(" ~ key ~ "), max(" ~ key ~ ") from " ~ others).rows[0].values() -%}
-    {%- set partitions = literals("select distinct " ~ partition ~ " from " ~ others) -%}
-    {%- set held -%}
-        (select * from {{ relation }} where {{ partition }} in ({{ partitions }}) and {{ within(key, span) }})
+    {#- Where the table can hold one of them, by literals. -#}
+    {%- set place -%}
+        {{ partition }} in ({{ literals("select distinct " ~ partition ~ " from " ~ others) }}) and {{ within(key, span) }}
     {%- endset -%}
+    {%- set held -%} (select * from {{ relation }} where {{ place }}) {%- endset -%}
     {%- call statement('main') -%}
         {{ insert_rows(relation, "select s.* from " ~ staged ~ " as s left anti join " ~ held ~ " as t on s." ~ key ~ " = t." ~ key ~ " where not s._deleted") }}
     {%- endcall -%}
@@ -71,8 +73,8 @@
         {%- set changed = column_of(changed_keys(key, others, held)) -%}
         {%- if gone | length + changed | length > 1000 -%}
             {%- call statement('merge') -%} {{ merge_rows(relation, others) }} {%- endcall -%}
-        {%- else -%}
-            {{ replace_rows(relation, others, key, partitions, span, gone, changed) }}
+        {%- elif gone or changed -%}
+            {{ replace_rows(relation, others, key, place, gone, changed) }}
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}
@@ -88,24 +90,21 @@
 {% macro changed_keys(key, rows, held) -%}
     select s.{{ key }}
     from {{ rows }} as s inner join {{ held }} as t on s.{{ key }} = t.{{ key }}
-    where
-        not s._deleted
-        and not (
-            {%- for column in model.columns.keys() | reject('equalto', key) %}t.{{ column }} <=> s.{{ column }}{% if not loop.last %} and {% endif %}{% endfor -%}
-        )
+    where not s._deleted and {{ differ(model.columns.keys() | reject('equalto', key) | list) }}
+{%- endmacro %}
+
+{#- SQL that a row `s` has another value than a row `t` in one of some columns. -#}
+{% macro differ(columns) -%}
+    not ({% for column in columns %}t.{{ column }} <=> s.{{ column }}{% if not loop.last %} and {% endif %}{% endfor %})
 {%- endmacro %}
 
 {#- Replace few rows by deleting and inserting them. A MERGE would do it in one commit, but put all
     that is in the files with these rows into new ones that are in no order, so that the next would
     write more anew each time. A build that is killed in between inserts them when it is repeated. -#}
-{% macro replace_rows(relation, rows, key, partitions, span, gone, changed) %}
-    {%- if gone or changed -%}
-        {%- call statement('delete') -%}
-            delete from {{ relation }}
-            where {{ config.require('partition_by') }} in ({{ partitions }}) and {{ within(key, span) }}
-                and {{ key }} in ({{ sql_list(gone + changed) }})
-        {%- endcall -%}
-    {%- endif -%}
+{% macro replace_rows(relation, rows, key, place, gone, changed) %}
+    {%- call statement('delete') -%}
+        delete from {{ relation }} where {{ place }} and {{ key }} in ({{ sql_list(gone + changed) }})
+    {%- endcall -%}
     {%- if changed -%}
         {%- call statement('replace') -%}
             {{ insert_rows(relation, "select * from " ~ rows ~ " where " ~ key ~ " in (" ~ sql_list(changed) ~ ")") }}
@@ -126,9 +125,7 @@
         ({{ literals("select distinct cast(" ~ partition ~ " as string) from " ~ staged) }})
     {%- else %} true {%- endif %}
     when matched and s._deleted then delete
-    when matched and not (
-        {%- for column in values %}t.{{ column }} <=> s.{{ column }}{% if not loop.last %} and {% endif %}{% endfor -%}
-    ) then update set
+    when matched and {{ differ(values) }} then update set
         {%- for column in values %} {{ column }} = s.{{ column }},{% endfor %}
         {%- if '_interval_seq' in extra %} _interval_seq =
             case when s.valid_to > t.valid_to then s._interval_seq else t._interval_seq end,{% endif %}
