@@ -20,7 +20,7 @@ from dagster import (
     sensor,
 )
 
-from aquifer.drain_job import drain_job, drain_sensor
+from aquifer.flow_jobs import downstream_job, downstream_sensor, drain_job, drain_sensor
 from aquifer.maintenance import maintenance_job
 from aquifer.replay import replay_job
 from assets import snapshots, tables
@@ -55,9 +55,10 @@ ingest = define_asset_job(
 
 maintain = maintenance_job(tables.clustering(), tables.readers())
 
-drain = drain_job(tables.events, tables.stream, tables.silver, tables.gold)
+drain = drain_job(tables.events, tables.silver, tables.gold)
+downstream = downstream_job(tables.events, tables.stream, tables.gold)
 
-jobs = [main, take_snapshots, ingest, maintain, drain, replay_job(tables.silver)]
+jobs = [main, take_snapshots, ingest, maintain, drain, downstream, replay_job(tables.silver)]
 
 job_schedules = [
     ScheduleDefinition(
@@ -164,6 +165,7 @@ def _not_now(instance: DagsterInstance) -> str | None:
 
 sensors = [
     drain_sensor(drain, tables.events),
+    downstream_sensor(downstream, tables.events, tables.stream, tables.gold),
     landed_files,
     moved_stock,
     AutomationConditionSensorDefinition(

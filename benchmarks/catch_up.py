@@ -59,7 +59,11 @@ class Ours:
         self._stream = wired["simulation"].live(START, RATE, topics=[TOPIC])
         self._sent = 0
         self._drain = Drain(
-            self._runtime, wired["engine"].remote, self._reading, [pos_events], tables.gold
+            self._runtime,
+            wired["engine"].remote,
+            [pos_events],
+            tables.gold,
+            reading=self._reading,
         )
 
     def produce(self, count: int) -> int:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,22 @@ from aquifer.dagster_event_log import BATCH_SIZE
 from aquifer.foreground import dagster_home
 
 DEADLINE_SECONDS = 180
+SAMPLE_SECONDS = 5
+TICKS = os.sysconf("SC_CLK_TCK")
+NAMES = {
+    "dagster dev": "dagster dev",
+    "dagster_webserver": "UI",
+    "dagster._daemon": "daemon",
+    "code-server start": "code server's watcher",
+    "api grpc": "code server",
+    "aquifer.warm_server": "warm server",
+    "forkserver": "fork server and runs",
+    "aquifer.cli": "aquifer up",
+}
+NICE = 16
+USED = slice(11, 13)
+"""Where `/proc/*/stat` has the niceness of a process and its ticks, after the name."""
+
 SETTLED_SECONDS = 20
 """How long no run may have begun or gone on."""
 
@@ -77,6 +95,35 @@ class Served:
                 if int(fields[3]) == self.session:
                     found[int(process.name)] = fields
         return found
+
+    def processor(self, work: Callable[..., Any], *arguments: Any) -> Counter[str]:
+        """Percent of one core, by kind of process, while some work is done."""
+        spent: Counter[str] = Counter()
+        begun, before = time.monotonic(), self.processes()
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(work, *arguments)
+            while not working.done():
+                wait([working], timeout=SAMPLE_SECONDS)
+                now = self.processes()
+                for process, fields in now.items():
+                    # Without its children's: they are counted while they live.
+                    earlier = before[process][USED] if process in before else ()
+                    used = sum(map(int, fields[USED])) - sum(map(int, earlier))
+                    spent[name_of(process, int(fields[NICE]))] += used
+                before = now
+            working.result()
+        share = 100 / TICKS / (time.monotonic() - begun)
+        return Counter({name: ticks * share for name, ticks in spent.items()})
+
+
+def name_of(process: int, niceness: int) -> str:
+    """What a process is."""
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return "others"
+    name = next((name for part, name in NAMES.items() if part in command), "others")
+    return f"{name}, of low priority" if niceness else name
 
 
 @contextmanager

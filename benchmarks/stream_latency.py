@@ -7,18 +7,17 @@ was to be sent. An event is visible from the commit that has its row: the time o
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import DEVNULL, Popen
 
 import duckdb
 import pyarrow as pa
 from common import PROJECT, demo, empty_home, invoice_files, show
 from deltalake import DeltaTable
-
-from aquifer.lease import FileLeases, LeaseTaken
+from served import Served, serve
 
 SENT_AT = {
     "bronze.pos_events": 'try_cast(regexp_extract(value, \'sent_at":"([^"]+)\', 1) as timestamptz)',
@@ -27,29 +26,35 @@ SENT_AT = {
 }
 """Where the rows of each table say when they were to be sent."""
 
-PATIENCE_SECONDS = 120
+WARM_UP_RATE, WARM_UP_MINUTES = 100, 0.5
+SETTLE_SECONDS = 20
+PATIENCE_SECONDS = 240
+LATEST = """
+query Latest($job: String!) {
+  runsOrError(filter: {pipelineName: $job}, limit: 1) {
+    ... on Runs { results { status } }
+  }
+}
+"""
 
 
-def aquifer(home: Path, *arguments: str) -> Popen[bytes]:
-    return Popen(
-        [sys.executable, "-m", "aquifer.cli", *arguments],
-        cwd=PROJECT,
-        env={**os.environ, "AQUIFER_HOME": str(home)},
-        stdout=DEVNULL,
-        stderr=DEVNULL,
-    )
+def simulate(home: Path, rate: float, minutes: float, seed: int) -> None:
+    """Send events of the tills."""
+    run = [sys.executable, "-m", "aquifer.cli", "simulate", "--topic", "pos.events"]
+    run += ["--rate", str(rate), "--minutes", str(minutes), "--seed", str(seed)]
+    environment = {**os.environ, "AQUIFER_HOME": str(home)}
+    subprocess.run(run, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, check=True)
 
 
-def wait_for_drain(home: Path) -> None:
-    """Wait until the drain has the lease."""
+def wait_for(up: Served, job: str, status: str) -> None:
+    """Wait until the latest run of a job has come to a status."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        try:
-            with FileLeases(home / "leases").hold(["drain"], wait=False):
-                time.sleep(0.1)
-        except LeaseTaken:
+        runs = up.ask(LATEST, job=job)["runsOrError"]["results"]
+        if runs and runs[0]["status"] == status:
             return
-    sys.exit("the drain has not begun")
+        time.sleep(0.5)
+    sys.exit(f"no run of {job} has come to {status}; look at {up.home}")
 
 
 def commits(table: Path) -> Iterator[tuple[int, float]]:
@@ -61,8 +66,11 @@ def commits(table: Path) -> Iterator[tuple[int, float]]:
                 yield seq, commit.stat().st_mtime
 
 
-def latencies(home: Path, name: str) -> list[tuple[object, ...]]:
-    """Rows, p50, p95, p99 and the greatest latency in seconds: of all, and of each minute."""
+def latencies(home: Path, name: str, since: float) -> list[tuple[object, ...]]:
+    """Rows, p50, p95, p99 and the greatest latency in seconds: of all, and of each minute.
+
+    Of what was to be sent since an instant, in seconds since 1970.
+    """
     place = home / "lake" / name.replace(".", "/")
     shown: dict[int, float] = {}
     for seq, at in commits(place):
@@ -76,7 +84,7 @@ def latencies(home: Path, name: str) -> list[tuple[object, ...]]:
             f"""
             with late as (
                 select shown - epoch({SENT_AT[name]}) as s, epoch({SENT_AT[name]}) as sent
-                from rows join shown using (_seq) where {SENT_AT[name]} is not null
+                from rows join shown using (_seq) where epoch({SENT_AT[name]}) >= {since}
             )
             select coalesce('minute ' || minute, 'all'), count(*), round(quantile_cont(s, 0.5), 2),
                 round(quantile_cont(s, 0.95), 2), round(quantile_cont(s, 0.99), 2),
@@ -98,26 +106,23 @@ given = parser.parse_args()
 with empty_home() as temporary:
     home = given.home or temporary
     demo(home, invoice_files()[:5])
-    begun = time.monotonic()
-    drain = aquifer(home, "drain", "--minutes", str(given.minutes + 5), "--idle-seconds", "15")
-    wait_for_drain(home)
-    time.sleep(5)
-    sent = aquifer(
-        home,
-        "simulate",
-        "--rate",
-        str(given.rate),
-        "--minutes",
-        str(given.minutes),
-        "--topic",
-        "pos.events",
-    )
-    sent.wait()
-    _, status, usage = os.wait4(drain.pid, 0)
-    if status:
-        sys.exit(f"the drain failed; run it by hand with AQUIFER_HOME={home}")
-    cpu = (usage.ru_utime + usage.ru_stime) / (time.monotonic() - begun)
+    with serve(home) as up:
+        up.settle()
+        # Few events, which start the runs.
+        simulate(home, WARM_UP_RATE, WARM_UP_MINUTES, seed=1)
+        for job in ("drain", "downstream"):
+            wait_for(up, job, "STARTED")
+        time.sleep(SETTLE_SECONDS)
+        since = time.time()
+        percent = up.processor(simulate, home, given.rate, given.minutes, 2)
+        wait_for(up, "drain", "SUCCESS")
     for name in SENT_AT:
         title = f"{given.rate:,.0f} events/s for {given.minutes:g} minutes: seconds to {name}"
-        show(title, ["of", "rows", "p50", "p95", "p99", "most"], latencies(home, name))
-    print(f"the drain took {cpu:.0%} of a core and {usage.ru_maxrss / 1024:,.0f} MiB")
+        columns = ["of", "rows", "p50", "p95", "p99", "most"]
+        show(title, columns, latencies(home, name, since))
+    rows = [(name, f"{share:.1f}") for name, share in percent.most_common()]
+    show(
+        "Processor meanwhile",
+        ["process", "% of a core"],
+        [*rows, ("all", f"{percent.total():.1f}")],
+    )

@@ -56,6 +56,9 @@ def start(*arguments: str, home: Path, **settings: str) -> subprocess.Popen:
     )
 
 
+ALERTS = "stream.alerts"
+
+
 class Home:
     """A platform home, looked at through the query path."""
 
@@ -67,8 +70,12 @@ class Home:
         return Queries(self.lake).run(sql).to_pylist()
 
     def content(self, table: str) -> list[tuple]:
-        """The live rows of a table in any order, without the columns of the platform."""
-        result = Queries(self.lake).run(f"select * from {table}")
+        """The live rows of a table in any order, without the columns of the platform.
+
+        Of alerts those that stand: how they came to is not of the events alone.
+        """
+        alerts = f"(select * exclude raised_at from {ALERTS} where retracted_at is null)"
+        result = Queries(self.lake).run(f"select * from {alerts if table == ALERTS else table}")
         columns = sorted(name for name in result.column_names if not name.startswith("_"))
         return sorted(zip(*(result[name].to_pylist() for name in columns), strict=True), key=repr)
 

@@ -20,11 +20,13 @@ from pathlib import Path
 
 import progress
 
-import aquifer.drain
+import aquifer.flow
 import aquifer.warm_preload
 from aquifer.dbt_project import failure
+from aquifer.downstream import Downstream
 from aquifer.drain import Drain
-from aquifer.drain_job import LEASE
+from aquifer.flow import Flow
+from aquifer.flow_jobs import DOWNSTREAM, DRAIN
 from aquifer.gold import Gold
 from aquifer.landing import deliver_files
 from aquifer.loops import Loops
@@ -47,17 +49,23 @@ def work(order: dict) -> None:
 
 
 def drain(idle_seconds: float, commits_per_compaction: int) -> None:
-    """Drain the event log as the job does, until no event has come for so long."""
-    aquifer.drain.COMMITS_PER_COMPACTION = commits_per_compaction
+    """Drain the event log as the jobs do, until no event has come for so long."""
+    aquifer.flow.COMMITS_PER_COMPACTION = commits_per_compaction
     wired = resources()
     lake, engine = wired["lake"].lake, wired["engine"]
-    with lake.leases.hold([LEASE]):
-        runtime = Runtime(engine.spark_session, lake)
-        reading = wired["events"].reading
-        drain = Drain(runtime, engine.remote, reading, tables.events, tables.gold)
+    reading = wired["events"].reading
+    of = (Runtime(engine.spark_session, lake), engine.remote, tables.events, tables.gold)
+    with lake.leases.hold([DRAIN]):
+        drain = Drain(*of, reading=reading)
         drain.prepare(tables.silver)
-        loops = Loops(drain.loops())
-        loops.run(lambda: time.monotonic() - loops.found_at >= idle_seconds, every=0.05)
+        run(drain, idle_seconds)
+    with lake.leases.hold([DOWNSTREAM]):
+        run(Downstream(*of, streams=tables.stream), 0.0)
+
+
+def run(flow: Flow, idle_seconds: float) -> None:
+    loops = Loops(flow.loops())
+    loops.run(lambda: time.monotonic() - loops.found_at >= idle_seconds, every=0.05)
 
 
 def advance_everything(wired: dict, *, full_refresh: bool) -> None:

@@ -152,19 +152,27 @@ def drain(
         float, typer.Option(help="End when no event has come for so long.")
     ] = 10,
 ) -> None:
-    """Take the events that wait in the log, and those that come meanwhile, to gold."""
+    """Take the events that wait in the log, and those that come meanwhile, to gold.
+
+    Windows, patterns and marts follow at the end.
+    """
     from aquifer import foreground
 
-    config = {"minutes": minutes, "idle_seconds": idle_seconds}
+    definitions = plugin("definitions")
     outcome = foreground.Outcome()
     with _instance() as instance:
-        foreground.run_job(
-            plugin("definitions").resolve_job_def("drain"),
-            instance,
-            outcome,
-            {},
-            {"ops": {"drain_streams": {"config": config}}},
-        )
+        for job, op, idle in (
+            ("drain", "drain_streams", idle_seconds),
+            ("downstream", "follow_streams", 0.0),
+        ):
+            config = {"minutes": minutes, "idle_seconds": idle}
+            foreground.run_job(
+                definitions.resolve_job_def(job),
+                instance,
+                outcome,
+                {},
+                {"ops": {op: {"config": config}}},
+            )
     if outcome.failures:
         raise AquiferError("; ".join(outcome.failures))
 

@@ -18,6 +18,14 @@ def upstreams(manifest: Manifest) -> dict[str, frozenset[str]]:
     }
 
 
+def tested_with(manifest: Manifest, tables: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The tables that the data tests of each gold table read, through ephemeral models."""
+    read: dict[str, set[str]] = {table: set() for table in tables}
+    for table, node in _tests(manifest):
+        read[table].update(_upstreams_of(manifest, node))
+    return {table: frozenset(names) for table, names in read.items()}
+
+
 def tests(manifest: Manifest, tables: Iterable[str]) -> dict[str, list[str]]:
     """The names of each gold table's data tests.
 
@@ -25,11 +33,8 @@ def tests(manifest: Manifest, tables: Iterable[str]) -> dict[str, list[str]]:
         KeyError: a test is of none of the tables, so that no build would run it.
     """
     found: dict[str, list[str]] = {table: [] for table in tables}
-    for node in manifest["nodes"].values():
-        if node["resource_type"] == "test":
-            attached = node.get("attached_node") or ""
-            named = node["config"]["meta"].get("dagster", {}).get("ref", {}).get("name")
-            found[f"gold.{named or attached.rpartition('.')[2]}"].append(node["name"])
+    for table, node in _tests(manifest):
+        found[table].append(node["name"])
     return found
 
 
@@ -37,6 +42,15 @@ def model(manifest: Manifest, table: str) -> Mapping[str, Any]:
     """The node of a gold table."""
     node: Mapping[str, Any] = manifest["nodes"][f"model.aquifer.{table.split('.')[1]}"]
     return node
+
+
+def _tests(manifest: Manifest) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The data tests, each with the gold table that it is of."""
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "test":
+            attached = node.get("attached_node") or ""
+            named = node["config"]["meta"].get("dagster", {}).get("ref", {}).get("name")
+            yield f"gold.{named or attached.rpartition('.')[2]}", node
 
 
 def _upstreams_of(manifest: Manifest, node: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import json
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -48,7 +49,7 @@ class DbtProject:
 
     def load(self) -> None:
         """Read what is parsed, or parse it, so that processes forked afterwards need not."""
-        self._parsed()
+        _ = self._parsed
 
     def run(
         self, arguments: Sequence[str], variables: Mapping[str, Any]
@@ -78,7 +79,7 @@ class DbtProject:
             json.dumps(variables),
             *self._places(target),
         ]
-        runner = dbtRunner(manifest=self._parsed(), callbacks=[report])
+        runner = dbtRunner(manifest=self._fresh(), callbacks=[report])
         worker = threading.Thread(target=lambda: events.put(runner.invoke(command)), daemon=True)
         worker.start()
         try:
@@ -99,11 +100,21 @@ class DbtProject:
             event["compiled"] = query.read_text(encoding="utf-8") if query.exists() else ""
         return event
 
+    @cached_property
     def _parsed(self) -> Any:
         from dbt.contracts.graph.manifest import Manifest
 
         _ = self.manifest
         return Manifest.from_msgpack(self._current.with_suffix(".msgpack").read_bytes())
+
+    def _fresh(self) -> Any:
+        """What is parsed, without what dbt notes on the nodes that it compiles and runs."""
+        fresh = copy(self._parsed)
+        fresh.nodes = {name: copy(node) for name, node in fresh.nodes.items()}
+        for node in fresh.nodes.values():
+            node.extra_ctes = []
+            node._event_status = {}
+        return fresh
 
     def _parse(self) -> None:
         from dbt.cli.main import dbtRunner

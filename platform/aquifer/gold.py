@@ -62,6 +62,14 @@ class Gold:
         """The names of each table's data tests."""
         return dbt_manifest.tests(self.project.manifest, self.contracts)
 
+    def reads(self, name: str) -> frozenset[str]:
+        """The tables that a gold table's model and tests read, through ephemeral models."""
+        return self.upstreams[name] | self._tested_with[name]
+
+    @cached_property
+    def _tested_with(self) -> Mapping[str, frozenset[str]]:
+        return dbt_manifest.tested_with(self.project.manifest, self.contracts)
+
     def build(
         self,
         runtime: Runtime,
@@ -71,6 +79,7 @@ class Gold:
         variables: Mapping[str, Any] | None = None,
         full_refresh: bool = False,
         appending: Collection[str] = (),
+        tested_later: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Build tables with their tests; dbt's events as they come.
 
@@ -85,12 +94,13 @@ class Gold:
             appending: upstream tables of which only new rows are looked at and appended, and tested
                 no more than by their contract: quick, while all else waits for a build without it.
                 A table that is new, or to whose rows a killed build has added, is built whole.
+            tested_later: test no more than contracts: `check` runs the other tests.
         """
         lake = runtime.lake
         with lake.lease(tables), runtime.staging() as staging:
             for name in tables:
                 lake.ensure(name, self.schema(name), self.partition(name))
-            register(runtime.session, lake, lake.names())
+            self._register(runtime, tables)
             upstreams = {u for name in tables for u in self.upstreams[name]}
             seen = {upstream: lake.snapshot(upstream) for upstream in sorted(upstreams)}
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
@@ -109,8 +119,15 @@ class Gold:
             os.environ["SPARK_REMOTE"] = remote
             built: set[str] = set()
             passed: set[str] = set()
+            contracts_only = tested_later or bool(appending)
             for event in self.project.run(
-                self._arguments(tables, full_refresh, bool(appending)),
+                [
+                    "build",
+                    *(["--full-refresh"] if full_refresh else []),
+                    "--exclude-resource-type",
+                    "unit_test",
+                    *_selected([*map(_model, tables), *self._tests(tables, contracts_only)]),
+                ],
                 {
                     **(variables or {}),
                     "build": build,
@@ -118,7 +135,7 @@ class Gold:
                     "progress": _by_model(progress),
                     "seen": {u: build if u in tables else seen[u].seq for u in seen},
                     "tested": _by_model(tested),
-                    "settled": [name.split(".")[1] for name in sorted(settled)],
+                    "settled": [*map(_model, sorted(settled))],
                     "appending": bool(appending),
                     "appended": _by_model(appended),
                 },
@@ -139,6 +156,28 @@ class Gold:
                 self._record_appended(lake, built, appending, seen, build)
             else:
                 self._record(runtime, built, passed, partial, seen, build)
+
+    def check(self, runtime: Runtime, remote: str, name: str) -> Iterator[dict[str, Any]]:
+        """Run a table's tests on what it has beyond what has passed; dbt's events as they come.
+
+        It may be built meanwhile: what it had taken in before is tested.
+        """
+        lake = runtime.lake
+        self._register(runtime, [name])
+        taken_in, reached = self._progress(runtime, name), lake.seq(name)
+        tested = self._tested(runtime, name)
+        os.environ["SPARK_REMOTE"] = remote
+        passed: set[str] = set()
+        for event in self.project.run(
+            ["test", *_selected(self.tests[name])],
+            {"seen": taken_in, "tested": _by_model({name: tested})},
+        ):
+            if passed_test(event):
+                passed.add(event["data"]["node_info"]["node_name"])
+            yield event
+        if passed.issuperset(self.tests[name]):
+            with lake.lease([name]):
+                lake.record(name, _tested_marks(reached, taken_in))
 
     def hanging_on(self, streams: Collection[str]) -> list[str]:
         """The tables that are made from one of these."""
@@ -191,21 +230,15 @@ class Gold:
         """The manifest's node of a table."""
         return dbt_manifest.model(self.project.manifest, name)
 
-    def _arguments(self, tables: Sequence[str], full_refresh: bool, appending: bool) -> list[str]:
+    def _register(self, runtime: Runtime, tables: Sequence[str]) -> None:
+        """Name what the models and tests of tables read in the engine."""
+        read = {*tables}.union(*(self.reads(name) for name in tables))
+        register(runtime.session, runtime.lake, filter(runtime.lake.exists, read))
+
+    def _tests(self, tables: Sequence[str], contracts_only: bool = False) -> list[str]:
         tests = [test for name in tables for test in self.tests[name]]
-        contracts = {f"{name.split('.')[1]}_contract" for name in tables}
-        return [
-            "build",
-            "--exclude-resource-type",
-            "unit_test",
-            *(["--full-refresh"] if full_refresh else []),
-            # Of the tests only those of these tables, not all that touch them.
-            "--indirect-selection",
-            "empty",
-            "--select",
-            *(name.split(".")[1] for name in tables),
-            *(test for test in tests if not appending or test in contracts),
-        ]
+        contracts = {f"{_model(name)}_contract" for name in tables}
+        return [test for test in tests if not contracts_only or test in contracts]
 
     def _progress(self, runtime: Runtime, name: str) -> dict[str, int]:
         return runtime.lake.marks(name, sorted(self.upstreams[name]))
@@ -244,7 +277,7 @@ class Gold:
             known = _known(marks)
             tested = {}
             if passed.issuperset(self.tests[name]):
-                tested = {TESTED: build, **{f"{TESTED}:{u}": seq for u, seq in known.items()}}
+                tested = _tested_marks(build, known)
             lake.record(name, {**known, **tested, SEQUENCE: build})
 
     def _record_appended(
@@ -265,5 +298,19 @@ def _known(marks: Mapping[str, int]) -> dict[str, int]:
     return {name: seq for name, seq in marks.items() if seq != NOTHING}
 
 
+def _tested_marks(build: int, taken_in: Mapping[str, int]) -> dict[str, int]:
+    """The marks of a table whose tests have passed up to a build."""
+    return {TESTED: build, **{f"{TESTED}:{u}": seq for u, seq in taken_in.items()}}
+
+
+def _selected(names: Sequence[str]) -> list[str]:
+    """Arguments of dbt that name nodes, not all that touch them."""
+    return ["--indirect-selection", "empty", "--select", *names]
+
+
+def _model(table: str) -> str:
+    return table.split(".")[1]
+
+
 def _by_model(marks: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
-    return {name.split(".")[1]: known for name, known in marks.items() if known}
+    return {_model(name): known for name, known in marks.items() if known}

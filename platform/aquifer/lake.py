@@ -299,6 +299,28 @@ class Lake:
         merger.when_matched_update(columns).when_not_matched_insert(columns).execute()
         return self.version(name)
 
+    def replace(self, name: str, rows: pa.Table, key: str, marks: Mapping[str, int]) -> int:
+        """Replace few rows by a key of texts, and record marks, in one transaction.
+
+        Quicker than a merge, whose plan alone takes longer than to write a file anew.
+
+        Args:
+            rows: one a key, with all columns of the table but `_seq`, which is set here.
+
+        Returns:
+            The table's new version.
+        """
+        table = self.table(name)
+        seq = table.version() + 1
+        write_deltalake(
+            table,
+            rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows))),
+            mode="overwrite",
+            predicate=f"`{key}` in ({quoted(rows[key].to_pylist())})",
+            commit_properties=_commit({**marks, SEQUENCE: seq}),
+        )
+        return self.version(name)
+
     def record(self, name: str, marks: Mapping[str, int]) -> int:
         """Record progress by a commit without rows; the table's new version."""
         table = self.table(name)

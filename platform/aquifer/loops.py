@@ -10,9 +10,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Event
 
-PAUSE_SECONDS = 0.1
-"""How long a loop that found nothing waits, unless the one before it has news."""
-
 
 @dataclass(frozen=True)
 class Loop:
@@ -24,12 +21,14 @@ class Loop:
             ended, so that nothing more will come.
         pace: the least seconds from one step that finds something to the next. What comes in
             meanwhile is taken in together, which costs less.
+        pause: seconds until the next step when one found nothing and the loop before has no news.
         within: what the loop's thread enters before its first step, and leaves after its last.
     """
 
     name: str
     step: Callable[[bool], bool]
     pace: float = 0.0
+    pause: float = 0.1
     within: Callable[[], AbstractContextManager[None]] = nullcontext
     news: Event = field(default_factory=Event)
     ended: Event = field(default_factory=Event)
@@ -98,7 +97,7 @@ class Loops:
             self._tell(place)
             self._failed.wait(max(0.0, loop.pace - (time.monotonic() - begun)))
         elif not last:
-            loop.news.wait(PAUSE_SECONDS)
+            loop.news.wait(loop.pause)
             loop.news.clear()
         return not (self._failed.is_set() or (last and (not found or not place)))
 

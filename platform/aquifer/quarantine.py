@@ -70,22 +70,22 @@ class WaitingRow:
 
 def waiting(lake: Lake, table_name: str) -> list[WaitingRow]:
     """The refused rows of a table that have neither been taken in nor withdrawn."""
-    name = quarantine_name(table_name)
-    if not lake.exists(name) or not lake.table(name).count():
-        return []
-    unsettled = reduce(and_, (pc.field(column).is_null() for column in SETTLED))
-    rows = lake.read(name, ["reasons", "_origin"], unsettled).to_pylist()
+    rows = _unsettled(lake, table_name, ["reasons", "_origin"])
     return [WaitingRow(json.loads(row["_origin"])[SEQUENCE], row["reasons"]) for row in rows]
 
 
 def waiting_reasons(lake: Lake, table_name: str) -> list[list[str]]:
     """Of each refused row that waits, the reasons."""
+    return [row["reasons"] for row in _unsettled(lake, table_name, ["reasons"])]
+
+
+def _unsettled(lake: Lake, table_name: str, columns: list[str]) -> list[dict[str, Any]]:
     name = quarantine_name(table_name)
-    if not lake.exists(name):
+    if not lake.exists(name) or not lake.table(name).count():
         return []
     unsettled = reduce(and_, (pc.field(column).is_null() for column in SETTLED))
-    reasons: list[list[str]] = lake.read(name, ["reasons"], unsettled)["reasons"].to_pylist()
-    return reasons
+    rows: list[dict[str, Any]] = lake.read(name, columns, unsettled).to_pylist()
+    return rows
 
 
 def append_refused(

@@ -56,7 +56,7 @@ class MergedTable(SilverTable):
             lost=newest[LOST],
         )
 
-    def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Mapping[str, Any]:
+    def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
         session, lake = runtime.session, runtime.lake
         rows = session.table(self.reads.name).where(
             f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"
@@ -65,20 +65,24 @@ class MergedTable(SilverTable):
         superseded = self._superseded(runtime, staged)
         quarantined = quarantine(runtime, self.name, staged, superseded)
         seq = self._merge(runtime, staged, place, superseded)
-        counts: dict[str, Any] = {
-            "rows_in": int(rows.where(self.reads.is_row).count()),
-            "quarantined": quarantined,
-            **self._counts(runtime, staged, seq),
-        }
-        lost = Advance(self.name, **counts).lost
-        reasons = _reasons(runtime, staged) if quarantined else {}
+        counts = self._counts(runtime, staged, seq)
         sample = session.table(staged).where(CLEAN).limit(5).toArrow()
+        done = Advance(
+            self.name,
+            rows_in=int(rows.where(self.reads.is_row).count()),
+            kept=counts["kept"],
+            quarantined=quarantined,
+            duplicates=counts["clean"] - counts["distinct_keys"],
+            written=counts["written"],
+            reasons=_reasons(runtime, staged) if quarantined else {},
+            sample=sample_markdown(sample, self.contract),
+        )
         marks = {self.reads.name: upto, SEQUENCE: seq}
-        large = counts["rows_in"] > LARGE_BATCH
+        large = done.rows_in > LARGE_BATCH
         if large or not self.standing(lake).exceeds(table_metadata(self.contract).quarantine_share):
-            marks |= {SINCE: since + 1, ROWS: counts["rows_in"], LOST: lost}
+            marks |= {SINCE: since + 1, ROWS: done.rows_in, LOST: done.lost}
         lake.record(self.name, marks)
-        return {**counts, "reasons": reasons, "sample": sample_markdown(sample, self.contract)}
+        return done
 
     def take_in_again(
         self, runtime: Runtime, place: str, received: pa.Table
@@ -123,7 +127,7 @@ class MergedTable(SilverTable):
         """Kept rows are counted in the table, not in the batch: a lost row would be missed."""
         key = ", ".join(f"`{name}`" for name in self.target.keys)
         within = touched_partitions(runtime, self.target, staged)
-        row = (
+        counts: dict[str, int] = (
             runtime.session.sql(
                 f"select count(*) as clean, count(distinct {key}) as distinct_keys, "
                 f"(select count(*) from {self.name} where {SEQUENCE} = {seq}) as written, "
@@ -135,11 +139,7 @@ class MergedTable(SilverTable):
             .toArrow()
             .to_pylist()[0]
         )
-        return {
-            "kept": row["kept"],
-            "duplicates": row["clean"] - row["distinct_keys"],
-            "written": row["written"],
-        }
+        return counts
 
 
 def _reasons(runtime: Runtime, staged: str) -> dict[str, int]:

@@ -8,15 +8,17 @@ rows whose state changes (`silver`).
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aquifer.advance import Standing
+from aquifer.advance import Advance, Standing
 from aquifer.bronze_events import EVENT_COLUMNS, EventTopic
 from aquifer.bronze_topics import BYTES
 from aquifer.conform import REASONS, conform_sql
@@ -26,7 +28,7 @@ from aquifer.event_contents import Candidates, Settled
 from aquifer.event_texts import EventTexts
 from aquifer.instants import instant
 from aquifer.known_events import CONTENT_HASH, ID_HASH, KnownEvents
-from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake, quoted
+from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake
 from aquifer.masking import sample_markdown
 from aquifer.quarantine import (
     add_refused,
@@ -59,11 +61,27 @@ how many of that its quarantine has to hold. They are recorded with the rows."""
 DELAY_US = 60_000_000
 """How far the watermark is behind the latest event; what happened before it comes late."""
 
-EVENTS_PER_ADVANCE = 200_000
-
+EVENTS_PER_BATCH = 200_000
+BATCHES_PER_ADVANCE = 5
+"""Each is in a transaction of its own."""
 
 PLACE = ["_partition", "_offset"]
 """Where an event stands in its topic."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Events that come in together.
+
+    Attributes:
+        reached: the `_seq` of bronze up to which they go.
+        received: rows of bronze.
+        checking: what the engine makes of them, and rows of the quarantine for what has no text.
+    """
+
+    reached: int
+    received: pa.Table
+    checking: Future[tuple[pa.Table, list[dict[str, Any]]]]
 
 
 @dataclass(frozen=True)
@@ -104,42 +122,72 @@ class EventTable(SilverTable):
             raise ContractError(f"{self.name}: a table of events needs partition_by, its time")
         return self.target.month_of
 
-    def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Mapping[str, Any]:
-        lake = runtime.lake
-        begun = lake.progress(quarantine_name(self.name), self.reads.name)
+    def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
+        done = Advance(self.name)
+        texts = EventTexts(runtime.schemas)
+        for batch in self._batches(runtime, texts, place, since, upto):
+            done = done.plus(self._settle(runtime.lake, texts, batch))
+        return done
+
+    def _batches(
+        self, runtime: Runtime, texts: EventTexts, place: str, since: int, upto: int
+    ) -> Iterator[_Batch]:
+        """What has come in, by batches; the engine checks the next while one is dealt with."""
+        lake, coming = runtime.lake, None
+        with ThreadPoolExecutor(1) as engine:
+            for reached in islice(self._ends(lake, since, upto), BATCHES_PER_ADVANCE):
+                # Found by the log and sent to the engine, which else reads the log for each batch.
+                new = [(SEQUENCE, ">", since), (SEQUENCE, "<=", reached)]
+                received, since = lake.read(self.reads.name, None, new), reached
+                checking = engine.submit(
+                    self._checked, runtime, texts, f"{place}/{reached}", received
+                )
+                if coming:
+                    yield coming
+                coming = _Batch(reached, received, checking)
+            if coming:
+                yield coming
+
+    def _ends(self, lake: Lake, since: int, upto: int) -> Iterator[int]:
+        """The `_seq` of bronze up to which each batch goes."""
         # What a killed advance has begun is repeated as it was: in a larger batch, contents could
         # win that the quarantine has by now.
-        upto = (
-            begun if begun > since else lake.reach(self.reads.name, since, upto, EVENTS_PER_ADVANCE)
-        )
-        # Found by its log and sent to the engine, which else reads that log anew for each batch.
-        new = [(SEQUENCE, ">", since), (SEQUENCE, "<=", upto)]
-        received = lake.read(self.reads.name, None, new)
-        texts = EventTexts(runtime.schemas)
-        events, refused = self._checked(runtime, texts, place, received)
-        outcome = self._outcome(lake, texts, received, events)
+        begun = lake.progress(quarantine_name(self.name), self.reads.name)
+        while since < upto:
+            since = (
+                begun
+                if begun > since
+                else lake.reach(self.reads.name, since, upto, EVENTS_PER_BATCH)
+            )
+            yield since
+
+    def _settle(self, lake: Lake, texts: EventTexts, batch: _Batch) -> Advance:
+        """Write what becomes of a batch."""
+        events, unread = batch.checking.result()
+        outcome = self._outcome(lake, texts, batch.received, events)
         settled = outcome.settled
-        refused += outcome.refused + outcome.displaced
-        append_refused(lake, self.name, refused, {self.reads.name: upto})
+        refused = [*unread, *outcome.refused, *outcome.displaced]
+        append_refused(lake, self.name, refused, {self.reads.name: batch.reached})
         table = lake.table(self.name)
         watermark, before = table.transaction_version(WATERMARK) or NOTHING, table.count()
         reached = max(watermark, _latest(settled.fresh, self.time) - DELAY_US)
-        came = len(received) - settled.duplicates - len(refused)
-        marks = {self.reads.name: upto, WATERMARK: reached}
+        came = len(batch.received) - settled.duplicates - len(refused)
+        marks = {self.reads.name: batch.reached, WATERMARK: reached}
         marks |= self._accounts(lake, came, len(refused))
         self._commit(lake, outcome, marks)
         kept = int(lake.table(self.name).count() - before)
-        return {
-            "rows_in": len(received),
-            "kept": kept,
-            "quarantined": len(refused),
-            "duplicates": settled.duplicates,
-            "written": kept + len(settled.winning),
-            "late": _earlier(settled.fresh, self.time, watermark),
-            "watermark": instant(reached) if reached > 0 else None,
-            "reasons": dict(Counter(reason for row in refused for reason in row["reasons"])),
-            "sample": sample_markdown(settled.fresh.slice(0, 5), self.contract),
-        }
+        return Advance(
+            self.name,
+            rows_in=len(batch.received),
+            kept=kept,
+            quarantined=len(refused),
+            duplicates=settled.duplicates,
+            written=kept + len(settled.winning),
+            late=_earlier(settled.fresh, self.time, watermark),
+            watermark=instant(reached) if reached > 0 else None,
+            reasons=Counter(reason for row in refused for reason in row["reasons"]),
+            sample=sample_markdown(settled.fresh.slice(0, 5), self.contract),
+        )
 
     def take_in_again(
         self, runtime: Runtime, place: str, received: pa.Table
@@ -283,8 +331,7 @@ class EventTable(SilverTable):
         ]
         rows = _with(rows, FORMER, former)
         rows = _with(rows, FIRST_SEQUENCE, [held[each][FIRST_SEQUENCE] for each in ids])
-        within = f"t.`{key}` in ({quoted(ids)})"
-        lake.merge(self.name, rows, [key], within, self._accounts(lake, 0, len(rows)))
+        lake.replace(self.name, rows, key, self._accounts(lake, 0, len(rows)))
 
     def _stamped(self, lake: Lake, events: pa.Table) -> pa.Table:
         """The columns of the table, but for `_seq`."""

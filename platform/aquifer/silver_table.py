@@ -7,7 +7,7 @@ not: what the steps are for rows whose state changes (`silver`) and for events (
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -75,7 +75,7 @@ class SilverTable(ABC):
         """
         started = time.monotonic()
         lake = runtime.lake
-        done: Mapping[str, Any] = {}
+        done = Advance(self.name)
         with lake.lease([self.name, quarantine_name(self.name)]):
             self.ensure(lake)
             since = lake.progress(self.name, self.reads.name)
@@ -84,17 +84,16 @@ class SilverTable(ABC):
                 self.register(runtime)
                 with runtime.staging() as place:
                     done = self.take_in(runtime, place, since, upstream.seq)
-        return Advance(
-            self.name,
+        return replace(
+            done,
             versions_read={self.reads.name: upstream.version},
             version=lake.version(self.name),
             seconds=time.monotonic() - started,
-            **done,
         )
 
     @abstractmethod
-    def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Mapping[str, Any]:
-        """Take in bronze rows above one `_seq` up to another; what `Advance` has to say of them."""
+    def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
+        """Take in bronze rows above one `_seq` up to another, or some of them; their numbers."""
 
     @abstractmethod
     def take_in_again(

@@ -5,7 +5,12 @@ who forks (`warm_server`). Dagster is imported in the functions, since the serve
 need of it, names them.
 """
 
+import os
+
 from aquifer.run_process import RunProcess, ended
+
+NICE = "aquifer/nice"
+"""The tag of runs that let others pass: by how much their priority is lowered, as `nice` does."""
 
 
 def load() -> None:
@@ -26,6 +31,9 @@ def execute(instance_ref: str, run_id: str, process: RunProcess) -> None:
         setup_interrupt_handlers()
         ref = deserialize_value(instance_ref, InstanceRef)
         with capture_interrupts(), DagsterInstance.from_ref(ref) as instance:
+            run = instance.get_run_by_id(run_id)
+            # Before it has threads, which keep the priority that they begin with.
+            os.nice(int(run.tags.get(NICE, 0)) if run else 0)
             _execute_run_command_body(
                 run_id, instance, lambda event: None, set_exit_code_on_failure=False
             )

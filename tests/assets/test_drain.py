@@ -1,5 +1,6 @@
 """The drain: who starts it, how it ends, and what the UI is told of it."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,20 +14,23 @@ from dagster import (
     DagsterEventType,
     DagsterInstance,
     DagsterRunStatus,
+    JobDefinition,
     RunsFilter,
     build_sensor_context,
 )
 from dagster._core.test_utils import freeze_time
 
-from aquifer.drain import Tally
 from aquifer.eventlog import PRODUCED
+from aquifer.gold import APPENDED, TESTED
+from aquifer.lake import SEQUENCE
+from aquifer.tally import Tally
 from assets import tables
 from assets.definitions import defs
 from resources.lake import LakeResource
 from resources.sources import EventLogResource
 
 SENT = 2_000
-DRAIN = defs.resolve_job_def("drain")
+DRAIN, DOWNSTREAM = (defs.resolve_job_def(name) for name in ("drain", "downstream"))
 
 
 def key_of(table: str) -> AssetKey:
@@ -73,6 +77,23 @@ def test_sales_of_the_tills_stand_in_gold_before_any_other_table_does(home: Home
     )[0]["n"]
     assert 0 < sold == count(home, "gold.fct_sales")
     assert count(home, "gold.daily_sales", "channel = 'store'") > 0
+
+
+def test_what_is_downstream_has_taken_in_and_tested_all_that_was_drained(home: Home) -> None:
+    lake, fact = home.lake, "gold.fct_sales"
+    marts = {name: [fact] for name in tables.gold.contracts if fact in tables.gold.upstreams[name]}
+    live = {table.name for table in [*tables.events, *tables.stream]}
+    streams = {table.name: live & {*table.upstreams} for table in tables.stream}
+    behind = [
+        (name, upstream)
+        for name, upstreams in (marts | streams).items()
+        for upstream in upstreams
+        if lake.progress(name, upstream) < lake.seq(upstream)
+    ]
+    assert marts
+    assert all(streams.values())
+    assert behind == []
+    assert lake.progress(fact, TESTED) == lake.seq(fact)
 
 
 def test_the_ui_is_told_of_lag_throughput_and_watermark(instance: DagsterInstance) -> None:
@@ -130,24 +151,26 @@ def test_a_run_tells_little_and_its_checks_are_those_of_the_assets(
 
 
 class Lag:
-    """The sensor that sees lag, on a home of its own."""
+    """The sensor that sees lag of a job, on a home of its own."""
 
-    def __init__(self, folder: Path, instance: DagsterInstance) -> None:
-        (self._sensor,) = (sensor for sensor in defs.sensors if sensor.name == "stream_lag")
+    def __init__(self, folder: Path, instance: DagsterInstance, job: JobDefinition) -> None:
+        (self._sensor,) = (
+            sensor for sensor in defs.sensors if sensor.has_jobs and sensor.job.name == job.name
+        )
+        self._job = job
         self._instance = instance
         self.events = EventLogResource(
             url="sqlite://", folder=str(folder / "events"), retention_days=7
         )
-        self._resources = {
-            "lake": LakeResource(root=str(folder / "lake"), leases=str(folder / "leases")),
-            "events": self.events,
-        }
+        lake = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
+        self.lake = lake.lake
+        self._resources = {"lake": lake, "events": self.events}
 
     def tick(self) -> str:
-        """`drain` when it starts one, else why not."""
+        """The name of the job when it starts it, else why not."""
         context = build_sensor_context(self._instance, definitions=defs, resources=self._resources)
         result = self._sensor.evaluate_tick(context)
-        return "drain" if result.run_requests else result.skip_message
+        return self._job.name if result.run_requests else result.skip_message
 
     def produce(self) -> None:
         now = datetime.now(UTC)
@@ -156,8 +179,8 @@ class Lag:
             log.produce("pos.events", pa.table(rows, schema=PRODUCED))
 
     def run(self, status: DagsterRunStatus) -> str:
-        """A run of the drain that has come to this status now; its id."""
-        run = self._instance.create_run_for_job(DRAIN, status=DagsterRunStatus.STARTED)
+        """A run of the job that has come to this status now; its id."""
+        run = self._instance.create_run_for_job(self._job, status=DagsterRunStatus.STARTED)
         if status != DagsterRunStatus.STARTED:
             self._instance.report_run_failed(run)
         return run.run_id
@@ -166,7 +189,15 @@ class Lag:
 @pytest.fixture
 def lag(tmp_path: Path) -> Iterator[Lag]:
     with dagster_instance(tmp_path) as instance:
-        yield Lag(tmp_path, instance)
+        yield Lag(tmp_path, instance, DRAIN)
+
+
+@pytest.fixture
+def downstream(home: Home, tmp_path: Path) -> Iterator[Lag]:
+    """The sensor of what is downstream, on a home where that has taken in everything."""
+    folder = shutil.copytree(home.folder / "lake", tmp_path / "lake").parent
+    with dagster_instance(folder) as instance:
+        yield Lag(folder, instance, DOWNSTREAM)
 
 
 def test_a_drain_is_started_when_events_wait_and_none_is_at_work(lag: Lag) -> None:
@@ -174,7 +205,7 @@ def test_a_drain_is_started_when_events_wait_and_none_is_at_work(lag: Lag) -> No
     lag.produce()
     assert lag.tick() == "drain"
     lag.run(DagsterRunStatus.STARTED)
-    assert lag.tick() == "a drain is at work"
+    assert lag.tick() == "a drain run is at work"
 
 
 def test_a_successor_is_started_before_the_time_of_a_drain_is_up(lag: Lag) -> None:
@@ -183,13 +214,13 @@ def test_a_successor_is_started_before_the_time_of_a_drain_is_up(lag: Lag) -> No
         lag.run(DagsterRunStatus.STARTED)
     assert lag.tick() == "drain"
     lag.run(DagsterRunStatus.STARTED)
-    assert lag.tick() == "a drain is at work"
+    assert lag.tick() == "a drain run is at work"
 
 
 def test_after_failures_a_drain_is_tried_again_ever_more_seldom(lag: Lag) -> None:
     lag.produce()
     lag.run(DagsterRunStatus.FAILURE)
-    assert lag.tick() == "the last 1 drains failed; the next is tried again after a while"
+    assert lag.tick() == "the last 1 drain runs failed; the next is tried again after a while"
 
 
 def test_a_drain_that_failed_a_while_ago_is_succeeded(lag: Lag) -> None:
@@ -199,4 +230,26 @@ def test_a_drain_that_failed_a_while_ago_is_succeeded(lag: Lag) -> None:
     assert lag.tick() == "drain"
     with freeze_time(datetime.now(UTC) - timedelta(seconds=11)):
         lag.run(DagsterRunStatus.FAILURE)
-    assert "the last 2 drains failed" in lag.tick()
+    assert "the last 2 drain runs failed" in lag.tick()
+
+
+def test_what_is_downstream_is_started_when_a_stream_was_taken_in(downstream: Lag) -> None:
+    assert downstream.tick() == "no table lacks events"
+    name = "silver.web_events"
+    downstream.lake.record(name, {SEQUENCE: downstream.lake.seq(name) + 1})
+    assert downstream.tick() == "downstream"
+    downstream.run(DagsterRunStatus.STARTED)
+    assert downstream.tick() == "a downstream run is at work"
+
+
+def test_what_is_downstream_is_started_when_facts_were_appended_of_a_stream(
+    downstream: Lag,
+) -> None:
+    name, stream = "gold.fct_sales", "silver.pos_events"
+    build = downstream.lake.seq(name) + 1
+    # Of a batch: its run goes on to the marts.
+    downstream.lake.record(name, {SEQUENCE: build})
+    assert downstream.tick() == "no table lacks events"
+    appended = {f"{APPENDED}:{stream}": downstream.lake.seq(stream) + 1}
+    downstream.lake.record(name, {SEQUENCE: build, **appended})
+    assert downstream.tick() == "downstream"

@@ -1,5 +1,6 @@
 """Sales at the tills, from the event to the fact."""
 
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -67,11 +68,17 @@ class Tills(Streams):
         return sales
 
 
-@pytest.fixture
-def tills(tmp_path: Path) -> Tills:
-    world = Tills(tmp_path)
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a world that has its dimensions."""
+    world = Tills(tmp_path_factory.mktemp("opened"))
     assert world.build(*DIMENSIONS) == []
-    return world
+    return world.folder
+
+
+@pytest.fixture
+def tills(opened: Path, tmp_path: Path) -> Tills:
+    return Tills(shutil.copytree(opened, tmp_path / "tills"))
 
 
 def test_a_sale_stands_in_gold_by_its_event_and_line(tills: Tills) -> None:
@@ -132,7 +139,9 @@ def test_ids_of_any_text_are_told_apart(tills: Tills) -> None:
     assert tills.sell(voids[0]) == {}
 
 
-def test_of_two_contents_of_an_event_one_counts_whatever_comes_first(tmp_path: Path) -> None:
+def test_of_two_contents_of_an_event_one_counts_whatever_comes_first(
+    opened: Path, tmp_path: Path
+) -> None:
     """What a void that lost has voided stands again, and lines that a loser alone had are gone."""
     contents = [
         till("a"),
@@ -143,16 +152,14 @@ def test_of_two_contents_of_an_event_one_counts_whatever_comes_first(tmp_path: P
     ]
     worlds = []
     for number, order in enumerate([(0, 1, 2, 3, 4), (4, 2, 1, 0, 3), (3, 2, 1, 4, 0)]):
-        world = Tills(tmp_path / str(number))
-        assert world.build(*DIMENSIONS) == []
+        world = Tills(shutil.copytree(opened, tmp_path / str(number)))
         for place in order:
             (world.append if number == 1 else world.sell)(contents[place])
             if not number:
                 assert world.build(*MARTS) == []
         world.build_sales()
         worlds.append(world)
-    together = Tills(tmp_path / "together")
-    assert together.build(*DIMENSIONS) == []
+    together = Tills(shutil.copytree(opened, tmp_path / "together"))
     together.sell(*contents)
     assert together.build(*MARTS) == []
     # The first built its marts of what lost, too.

@@ -17,6 +17,7 @@ import pytest
 from conftest import PROJECT, dagster_instance, start
 from dagster import DagsterRunStatus, RunsFilter
 
+from aquifer.flow_jobs import NICENESS
 from aquifer.lease import FileLeases
 from resources import environment
 
@@ -50,6 +51,15 @@ def commands(home: Path) -> str:
         with suppress(OSError):
             said += Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
     return said
+
+
+def priorities(home: Path) -> set[int]:
+    """The priorities of the processes that work for a home."""
+    found = set()
+    for process in processes(home):
+        with suppress(ProcessLookupError):
+            found.add(os.getpriority(os.PRIO_PROCESS, process))
+    return found
 
 
 def free_port() -> int:
@@ -160,6 +170,13 @@ def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole
             second.send_signal(signal.SIGTERM)
         assert second.wait(PATIENCE_SECONDS) == 0
         assert processes(home) == []
+
+
+def test_sales_of_the_simulated_tills_come_to_gold_and_what_follows_lets_them_pass(home):
+    lake = environment.resources({"AQUIFER_HOME": str(home)})["lake"].lake
+    with up(home, free_port()):
+        until(lambda: lake.exists("gold.fct_sales") and lake.table("gold.fct_sales").count())
+        until(lambda: NICENESS in priorities(home))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -9)])

@@ -4,6 +4,9 @@
 ] %}
 {%- set store_dimensions = dimensions + [(ref('dim_store'), 'store_id')] %}
 {%- set appending = only_appends() %}
+{%- set new_events %}
+select * from {{ source('silver', 'pos_events') }} where {{ new_to_this('silver.pos_events') }}
+{%- endset %}
 {%- set touched_events %}
     {{ touched_store_events() }}
     {%- for dimension, column in store_dimensions if advanced('gold.' ~ dimension.identifier) and not (from_scratch() or appending) %}
@@ -40,15 +43,15 @@ touched_lines as (
     {%- endfor %}
     {%- endif %}
 ),
-{%- endif %}
 
 touched_events as (
     {{ touched_events }}
 ),
+{%- endif %}
 
 store_lines as (
     select l.*
-    from ({{ store_lines(events_of('select event_id from touched_events', span)) }}) as l
+    from ({{ store_lines(new_events if appending else events_of('select event_id from touched_events', span)) }}) as l
     left anti join (
         select voids
         from {{ source('silver', 'pos_events') }}

@@ -1,10 +1,10 @@
-"""What Dagster is told of a drain: materialisations and checks of its tables, put together.
+"""What Dagster is told of a flow: materialisations and checks of its tables, put together.
 
 A run with more than about a thousand events is slow to look at, so that materialisations are told
 of now and then, and checks when their verdict changes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dagster import (
@@ -22,27 +22,34 @@ from aquifer.asset_checks import BLOCKING, bronze_check_results, check_results
 from aquifer.assets import bronze_lineage, silver_lineage
 from aquifer.dbt_assets import GoldTranslator, gold_metadata
 from aquifer.dbt_project import succeeded
-from aquifer.drain import Drain
+from aquifer.flow import Flow
 from aquifer.specs import materialization
 from aquifer.stream_assets import stream_check_results, stream_lineage
+from aquifer.stream_table import StreamTable
 
 
-class DrainReport:
-    """Tells the log of a run what its drain has done since the last time."""
+class FlowReport:
+    """Tells the log of a run what its flow has done since the last time.
 
-    def __init__(self, context: OpExecutionContext, drain: Drain) -> None:
+    Args:
+        streams: tables of windows and patterns that it advances.
+    """
+
+    def __init__(
+        self, context: OpExecutionContext, flow: Flow, streams: Sequence[StreamTable] = ()
+    ) -> None:
         self._context = context
-        self._drain = drain
-        self._silver = {table.name: table for table in drain.tables}
-        self._bronze = {table.reads.name: table.reads for table in drain.tables}
-        self._streams = {table.name: table for table in drain.streams}
-        self._translator = GoldTranslator(drain.gold, None)
+        self._flow = flow
+        self._silver = {table.name: table for table in flow.tables}
+        self._bronze = {table.reads.name: table.reads for table in flow.tables}
+        self._streams = {table.name: table for table in streams}
+        self._translator = GoldTranslator(flow.gold, None)
         self._verdicts: dict[tuple[object, str], bool] = {}
 
     def tell(self, seconds: float) -> None:
         """Tell what was done within so many seconds."""
-        advances, built = self._drain.tally.take()
-        lag = self._drain.lag() if advances else {}
+        advances, built = self._flow.tally.take()
+        lag = self._flow.lag() if advances else {}
         for advance in advances:
             told = self._told(advance)
             rate = {"events per second": round(advance.rows_in / seconds, 1)}
@@ -54,12 +61,12 @@ class DrainReport:
 
     def _told(self, advance: Advance) -> MaterializeResult[Any]:
         if table := self._silver.get(advance.table):
-            standing = table.standing(self._drain.runtime.lake)
+            standing = table.standing(self._flow.runtime.lake)
             checks = check_results(advance, standing, table.contract)
             lineage = silver_lineage(table)
             return materialization(advance, lineage=lineage, checks=checks, standing=standing)
         if stream := self._streams.get(advance.table):
-            verdicts = stream_check_results(self._drain.runtime, stream)
+            verdicts = stream_check_results(self._flow.runtime, stream)
             return materialization(advance, lineage=stream_lineage(stream), checks=verdicts)
         topic = self._bronze[advance.table]
         checks = bronze_check_results(advance, skips_unreadable=topic.skips_unreadable)
@@ -67,7 +74,7 @@ class DrainReport:
 
     def _tell_built(self, event: Mapping[str, Any]) -> None:
         message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata={})
-        gold, runtime = self._drain.gold, self._drain.runtime
+        gold, runtime = self._flow.gold, self._flow.runtime
         for told in message.to_default_asset_events(
             manifest=gold.project.manifest,
             dagster_dbt_translator=self._translator,

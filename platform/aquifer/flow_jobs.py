@@ -1,0 +1,255 @@
+"""The runs that keep tables up with events, and the sensors that start them.
+
+Belongs here: beginning and end of such a run, and who follows it. Does not: what it does (`drain`,
+`downstream`).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dagster import (
+    Config,
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    JobDefinition,
+    OpExecutionContext,
+    RunRequest,
+    RunsFilter,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    job,
+    op,
+    sensor,
+)
+from pydantic import Field
+
+from aquifer.assets import permanent_errors_fail_at_once
+from aquifer.downstream import Downstream, lags, marts_behind
+from aquifer.drain import Drain
+from aquifer.flow import Flow
+from aquifer.flow_report import FlowReport
+from aquifer.gold import Gold
+from aquifer.lake import Lake
+from aquifer.loops import Loops
+from aquifer.runtime import Runtime
+from aquifer.silver_events import EventTable
+from aquifer.silver_table import SilverTable
+from aquifer.stream_table import StreamTable
+from aquifer.warm_run import NICE
+
+DRAIN, DOWNSTREAM = "drain", "downstream"
+"""The jobs, and the leases of the one run of each at work.
+
+A successor waits for it with everything loaded."""
+
+NICENESS = 19
+"""Of runs that let others pass: they have what these leave of the processors."""
+
+UNDER_WAY = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+
+HANDOVER = timedelta(seconds=20)
+"""How long before a drain's time is up its successor is started."""
+
+LONGEST_COOL_DOWN = timedelta(minutes=15)
+
+REPORT_SECONDS = 30.0
+FIRST_REPORT_SECONDS = 5.0
+
+
+class FlowConfig(Config):
+    """How long a run lasts."""
+
+    minutes: float = Field(default=15, description="After so long another run takes over.")
+    idle_seconds: float = Field(
+        default=60, description="The run ends when nothing has come for so long."
+    )
+
+
+def drain_job(
+    tables: Sequence[EventTable], silver: Sequence[SilverTable], gold: Gold
+) -> JobDefinition:
+    """The job that takes events to gold as they come.
+
+    Args:
+        tables: silver tables of events.
+        silver: every silver table.
+        gold: the gold tables.
+    """
+
+    @op(required_resource_keys={"lake", "engine", "events", "schemas"})
+    def drain_streams(context: OpExecutionContext, config: FlowConfig) -> None:
+        with _runtime(context, DRAIN) as runtime:
+            reading = context.resources.events.reading
+            drain = Drain(runtime, context.resources.engine.remote, tables, gold, reading=reading)
+            drain.prepare(silver)
+            _run(drain, FlowReport(context, drain), config)
+
+    @job(
+        name=DRAIN,
+        description="Takes events from the log to gold as they come, until none has come for a "
+        "while; the sensor starts the next run.",
+    )
+    def drain() -> None:
+        drain_streams()
+
+    return drain
+
+
+def downstream_job(
+    tables: Sequence[EventTable], streams: Sequence[StreamTable], gold: Gold
+) -> JobDefinition:
+    """The job that makes what is downstream of a drain as events come.
+
+    Args:
+        tables: silver tables of events.
+        streams: tables of windows and patterns over these.
+        gold: the gold tables.
+    """
+
+    @op(required_resource_keys={"lake", "engine", "schemas"})
+    def follow_streams(context: OpExecutionContext, config: FlowConfig) -> None:
+        with _runtime(context, DOWNSTREAM) as runtime:
+            remote = context.resources.engine.remote
+            downstream = Downstream(runtime, remote, tables, gold, streams=streams)
+            _run(downstream, FlowReport(context, downstream, streams), config)
+
+    @job(
+        name=DOWNSTREAM,
+        tags={NICE: str(NICENESS)},
+        description="Windows, patterns and marts of the events that drains take in, until none "
+        "has come for a while; the sensor starts the next run.",
+    )
+    def downstream() -> None:
+        follow_streams()
+
+    return downstream
+
+
+@contextmanager
+def _runtime(context: OpExecutionContext, lease: str) -> Iterator[Runtime]:
+    """What the one run at work needs."""
+    lake: Lake = context.resources.lake.lake
+    with permanent_errors_fail_at_once(), lake.leases.hold([lease]):
+        yield Runtime(context.resources.engine.spark_session, lake, context.resources.schemas)
+
+
+def _run(flow: Flow, report: FlowReport, config: FlowConfig) -> None:
+    loops = Loops(flow.loops())
+    begun = told = time.monotonic()
+
+    def meanwhile() -> bool:
+        nonlocal told
+        now = time.monotonic()
+        # The first soon, for those who wait to see it.
+        if now - told >= (REPORT_SECONDS if told > begun else FIRST_REPORT_SECONDS):
+            report.tell(now - told)
+            told = now
+        idle = now - loops.found_at >= config.idle_seconds
+        return idle or now - begun >= config.minutes * 60
+
+    try:
+        loops.run(meanwhile, every=1.0)
+    finally:
+        report.tell(time.monotonic() - told)
+
+
+def drain_sensor(drain: JobDefinition, tables: Sequence[EventTable]) -> SensorDefinition:
+    """The sensor that starts a drain while there is lag, and the next before one's time is up."""
+
+    @sensor(
+        name="stream_lag",
+        job=drain,
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=5,
+        required_resource_keys={"lake", "events"},
+        description="Starts a drain when events wait in the log, and its successor in time.",
+    )
+    def stream_lag(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        if reason := _not_now(context.instance, drain.name):
+            yield SkipReason(reason)
+            return
+        lake: Lake = context.resources.lake.lake
+        with context.resources.events.reading() as log:
+            waiting = {table.reads.topic: table.reads.lag(lake, log) for table in tables}
+        if behind := {topic: lag for topic, lag in waiting.items() if lag}:
+            told = ", ".join(f"{topic} {lag:,}" for topic, lag in behind.items())
+            context.log.info("events that wait: %s", told)
+            yield RunRequest()
+        else:
+            yield SkipReason("no event waits")
+
+    return stream_lag
+
+
+def downstream_sensor(
+    downstream: JobDefinition,
+    tables: Sequence[EventTable],
+    streams: Sequence[StreamTable],
+    gold: Gold,
+) -> SensorDefinition:
+    """The sensor that starts what follows a drain while something is to be taken in."""
+    events = [table.name for table in tables]
+    live = {*events, *(table.name for table in streams)}
+
+    @sensor(
+        name="downstream_lag",
+        job=downstream,
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=5,
+        required_resource_keys={"lake"},
+        description="Starts windows, patterns and marts when events were taken in that they lack.",
+    )
+    def downstream_lag(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        if reason := _not_now(context.instance, downstream.name):
+            yield SkipReason(reason)
+            return
+        lake: Lake = context.resources.lake.lake
+        behind = [table.name for table in streams if lags(lake, table, live)]
+        if behind := [*behind, *marts_behind(lake, gold, events)]:
+            context.log.info("tables that lack events: %s", ", ".join(behind))
+            yield RunRequest()
+        else:
+            yield SkipReason("no table lacks events")
+
+    return downstream_lag
+
+
+def _not_now(instance: DagsterInstance, name: str) -> str | None:
+    """Why no run of a job is to be started, or None."""
+    now = datetime.now(UTC)
+    under_way = instance.get_run_records(RunsFilter(job_name=name, statuses=UNDER_WAY))
+    for record in under_way:
+        config = FlowConfig(**_config(record.dagster_run.run_config))
+        ending = record.create_timestamp + timedelta(minutes=config.minutes) - HANDOVER
+        if now < ending:
+            return f"a {name} run is at work"
+    if len(under_way) > 1:
+        return f"a {name} run waits to take over"
+    return _cool_down(instance, name, now)
+
+
+def _cool_down(instance: DagsterInstance, name: str, now: datetime) -> str | None:
+    """Each failure in a row doubles the time until the next attempt."""
+    ended = instance.get_run_records(RunsFilter(job_name=name), limit=10)
+    failures = 0
+    for record in ended:
+        if record.dagster_run.status != DagsterRunStatus.FAILURE:
+            break
+        failures += 1
+    if failures:
+        patience = min(timedelta(seconds=5 * 2**failures), LONGEST_COOL_DOWN)
+        if now < ended[0].update_timestamp + patience:
+            return f"the last {failures} {name} runs failed; the next is tried again after a while"
+    return None
+
+
+def _config(run_config: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for settings in run_config.get("ops", {}).values():
+        given |= settings.get("config", {})
+    return given
