@@ -20,8 +20,8 @@ from aquifer.silver_table import SilverTable
 BRONZE_PACE = 0.25
 """Seconds from one commit of bronze to the next; each is a file, and a version of its table."""
 
-SILVER_PACE = 0.75
-GOLD_PACE = 0.75
+SILVER_PACE = 0.5
+GOLD_PACE = 1.0
 """A step takes about as long, however few events it finds: oftener, and they would only wait for a
 processor."""
 
