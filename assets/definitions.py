@@ -4,6 +4,7 @@ from dagster import DailyPartitionsDefinition, Definitions, in_process_executor
 
 from aquifer.assets import bronze_asset, silver_asset
 from aquifer.dbt_assets import gold_assets
+from aquifer.serving_assets import serving_spec
 from aquifer.stream_assets import stream_asset
 from assets import jobs, snapshots, sources, tables
 from resources.environment import resources
@@ -27,6 +28,7 @@ defs = Definitions(
             partitions=DailyPartitionsDefinition(snapshots.FIRST_DAY.isoformat(), timezone="UTC"),
             automated=False,
         ),
+        *(serving_spec(view) for view in tables.serving),
     ],
     jobs=jobs.jobs,
     schedules=jobs.schedules,

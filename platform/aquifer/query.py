@@ -4,8 +4,9 @@ Belongs here: reading with SQL. Does not: writing, which only assets do.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
+from typing import Protocol
 from urllib.parse import unquote
 
 import duckdb
@@ -17,8 +18,6 @@ from upath import UPath
 from aquifer.cache import Cache
 from aquifer.errors import AquiferError
 from aquifer.lake import DELETED, RETENTION, Lake
-from aquifer.serving import Served, ServingView
-from aquifer.speed_layer import plain
 
 _TABLE = re.compile(
     r"""'(?:[^']|'')*' | --[^\n]* | /[*].*?[*]/  # text and comments, which name no table
@@ -31,6 +30,26 @@ _TABLE = re.compile(
 
 class QueryError(AquiferError):
     """A query that cannot be answered."""
+
+
+class Served(Protocol):
+    """A table that nobody stores, under a name of `serving`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def sql(
+        self, lake: Lake, cache: Cache | None, register: Callable[[str, pa.Table], str]
+    ) -> str:
+        """The query that its rows are now, over tables of the lake and of serving.
+
+        Args:
+            register: names rows to the query; returns the name.
+
+        Raises:
+            QueryError: it has nothing to answer from.
+        """
+        ...
 
 
 class Queries:
@@ -103,15 +122,7 @@ class Queries:
 
     def _serve(self, view: Served) -> str:
         """The name of a served table, computed for this query."""
-        if isinstance(view, ServingView):
-            query = view.query
-        else:
-            query = view.merged(self._lake, self._cache, self._registered)
-            if not query:
-                raise QueryError(
-                    f"{view.name} has neither {view.batch} nor {view.speed.source.name} to answer "
-                    "from; run `make demo` first"
-                )
+        query = view.sql(self._lake, self._cache, self._registered)
         layer, table = view.name.split(".")
         self._connection.execute(f'create schema if not exists "{layer}"')
         name = f'"{layer}"."{table}"'
@@ -172,6 +183,15 @@ class Queries:
         source = f"{name.replace('.', '_')}_{delta.version()}"
         self._connection.register(source, delta.to_pyarrow_dataset())
         return source
+
+
+def plain(rows: pa.Table) -> pa.Table:
+    """Rows with instants in UTC without a zone: DuckDB would show others in the host's."""
+    fields = [
+        field.with_type(pa.timestamp("us")) if pa.types.is_timestamp(field.type) else field
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields))
 
 
 def _apart(names: Sequence[str]) -> list[str]:

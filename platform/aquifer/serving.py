@@ -5,14 +5,16 @@ such. Does not: the speed layer's rows (`speed_layer`), and running queries (`qu
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+from sqlglot import exp, parse_one
 
 from aquifer.cache import Cache
 from aquifer.contract import Contract, contract_fields
 from aquifer.lake import Lake
+from aquifer.query import QueryError
 from aquifer.speed_layer import TOUCHED, SpeedLayer
 
 
@@ -30,6 +32,23 @@ class ServingView:
     name: str
     contract: type[Contract]
     query: str
+
+    @property
+    def upstreams(self) -> Sequence[str]:
+        """The tables that the query names."""
+        named = parse_one(self.query, dialect="duckdb").find_all(exp.Table)
+        return sorted({f"{table.db}.{table.name}" for table in named})
+
+    @property
+    def code(self) -> str:
+        """What decides the rows, beside those that they are computed from."""
+        return self.query
+
+    def sql(
+        self, lake: Lake, cache: Cache | None, register: Callable[[str, pa.Table], str]
+    ) -> str:
+        """The query."""
+        return self.query
 
 
 @dataclass(frozen=True)
@@ -52,14 +71,20 @@ class MergedView:
     time: str
     stream: str
 
-    def merged(
+    @property
+    def upstreams(self) -> Sequence[str]:
+        """The batch table, and what the speed layer reads."""
+        return [self.batch, *self.speed.upstreams]
+
+    @property
+    def code(self) -> str:
+        """What decides the rows, beside those that they are computed from."""
+        return self.speed.query
+
+    def sql(
         self, lake: Lake, cache: Cache | None, register: Callable[[str, pa.Table], str]
     ) -> str:
-        """SQL of the rows; the batch table is named as the lake does.
-
-        Args:
-            register: names rows to the query; returns the name.
-        """
+        """The batch's rows but for windows that have news, and these from the speed layer."""
         # Asked for before the rows are read: of what a batch makes meanwhile, windows are only
         # computed needlessly.
         since = lake.progress(self.batch, self.speed.source.name)
@@ -77,6 +102,11 @@ class MergedView:
             parts.append(
                 f"select {columns} from {self.batch} where not (({self.stream}) "
                 f"and epoch_us({self.time}) in (select begin from {windows}))"
+            )
+        if not parts:
+            raise QueryError(
+                f"{self.name} has neither {self.batch} nor {self.speed.source.name} to answer "
+                "from; run `make demo` first"
             )
         return " union all ".join(parts)
 

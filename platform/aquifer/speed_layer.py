@@ -23,6 +23,7 @@ from aquifer.contract import Contract, arrow_schema
 from aquifer.event_source import EventSource
 from aquifer.instants import instant, micros, parsed
 from aquifer.lake import SEQUENCE, Lake
+from aquifer.query import plain
 from aquifer.reading import Condition
 from aquifer.silver_events import FIRST_SEQUENCE, FORMER
 from aquifer.spans import Span, joined
@@ -51,6 +52,11 @@ class SpeedLayer:
     query: str
     dimensions: Sequence[Dimension] = ()
 
+    @property
+    def upstreams(self) -> Sequence[str]:
+        """The tables that the rows are computed from."""
+        return [self.source.name, *(dimension.name for dimension in self.dimensions)]
+
     def rows(self, lake: Lake, since: int, cache: Cache | None) -> pa.Table:
         """The rows of the windows that events above a `_seq` touch; see `TOUCHED`."""
         key = self._key(lake, since)
@@ -67,8 +73,7 @@ class SpeedLayer:
 
     def _key(self, lake: Lake, since: int) -> str:
         """A name for all that the rows are computed from."""
-        names = [self.source.name, *(dimension.name for dimension in self.dimensions)]
-        versions = [lake.snapshot(name) for name in names]
+        versions = [lake.snapshot(name) for name in self.upstreams]
         what = (lake.root, self.query, str(arrow_schema(self.contract)), since, versions)
         return hashlib.sha256(repr(what).encode()).hexdigest()
 
@@ -136,12 +141,3 @@ class SpeedLayer:
             f"select * from found where {self.source.id} not in "
             f"(select {column} from back where {when})"
         )
-
-
-def plain(rows: pa.Table) -> pa.Table:
-    """Rows with instants in UTC without a zone: DuckDB would show others in the host's."""
-    fields = [
-        field.with_type(pa.timestamp("us")) if pa.types.is_timestamp(field.type) else field
-        for field in rows.schema
-    ]
-    return rows.cast(pa.schema(fields))
