@@ -8,6 +8,7 @@ import hashlib
 import json
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -48,8 +49,8 @@ class DbtProject:
         return manifest
 
     def load(self) -> None:
-        """Read what is parsed, or parse it, so that processes forked afterwards need not."""
-        _ = self._parsed
+        """Do what dbt does once a process, so that processes forked afterwards need not."""
+        deque(self.run(["list", "--quiet", "--resource-type", "exposure"], {}), maxlen=0)
 
     def run(
         self, arguments: Sequence[str], variables: Mapping[str, Any]

@@ -120,7 +120,6 @@ def main() -> None:
     print(server.server_address[1], flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
-    server.shutdown()
 
 
 @contextmanager
