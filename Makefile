@@ -13,9 +13,9 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	"$(BIN)/aquifer" up --simulate
 
-# Three at once on two cores: workers also wait, for the disk, servers and ends of processes.
+# Four at once on two cores: workers also wait, for the disk, servers and ends of processes.
 test: $(VENV)/.tested lint
-	"$(BIN)/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	"$(BIN)/python" -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # `make demo` in a clean clone of what is committed: installs all packages a second time.
 test-demo: $(VENV)/.tested

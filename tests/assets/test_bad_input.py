@@ -2,13 +2,15 @@
 
 import gzip
 import os
+import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Home, invoice_files, start
+from conftest import Home, dagster_instance, invoice_files, start
 from worlds import HEADER
 
 from aquifer.landing import LandingFolder
@@ -17,6 +19,7 @@ from assets.bronze.invoice_lines import invoice_lines
 LINES = 300
 GOOD = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
 REFUSED = "536365,85123A,HOLDER,six,2010-12-01 08:26:00,2.55,17850,United Kingdom"
+DEADLINE_SECONDS = 300
 LONG_AGO = (1_300_000_000, 1_300_000_000)
 
 
@@ -30,8 +33,24 @@ class Done:
 
 
 def finish(process: subprocess.Popen) -> Done:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=DEADLINE_SECONDS)
     return Done(process.returncode, out, err)
+
+
+def kill_once(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def runs(home: Path) -> list[tuple[str, str]]:
+    """The runs in the Dagster instance of a home, oldest first: job and status."""
+    with dagster_instance(home) as instance:
+        return [(run.job_name, run.status.value) for run in reversed(instance.get_runs())]
 
 
 def data(folder: Path, files: dict[str, str]) -> Path:
@@ -60,6 +79,7 @@ class Told:
     tight: Home
     full: Done
     tables_when_full: list[str]
+    runs_when_killed: list[tuple[str, str]]
     again: Done
     differing: list[str]
     refused: Done
@@ -82,6 +102,9 @@ def told(disk, homes, small) -> Told:
     tables_when_full = tight.tables()
     disk.empty()
     at_once = [finish(process) for process in two]
+    stores = tight.folder / "lake" / "gold" / "dim_store"
+    kill_once(start(*demo, home=tight.folder), lambda: any(stores.glob("*.parquet")))
+    runs_when_killed = runs(tight.folder)
     recovering = start(*demo, home=tight.folder)
     contents = {table: crowded.content(table) for table in crowded.tables()}
     bad = "\n".join([HEADER, *[REFUSED] * 1_200])
@@ -95,6 +118,7 @@ def told(disk, homes, small) -> Told:
         tight,
         full,
         tables_when_full,
+        runs_when_killed,
         again,
         [
             name
@@ -124,7 +148,14 @@ def test_once_there_is_room_the_same_command_completes(told):
     assert told.again.code == 0, told.again
 
 
-def test_neither_two_at_once_nor_a_full_disk_changes_what_comes_of_it(told):
+def test_a_demo_that_was_killed_in_gold_is_completed_by_the_next(told):
+    assert told.runs_when_killed == [("main", "FAILURE"), ("main", "STARTED")]
+    assert runs(told.tight.folder) == [
+        ("main", "FAILURE"), ("main", "FAILURE"), ("main", "SUCCESS"), ("snapshots", "SUCCESS")
+    ]  # fmt: skip
+
+
+def test_neither_two_at_once_nor_a_full_disk_nor_a_kill_changes_what_comes_of_it(told):
     assert told.sales_before
     assert told.differing == []
 

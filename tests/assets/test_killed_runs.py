@@ -1,19 +1,13 @@
 """kill -9 at any instant, then run again: the tables are as if nothing had happened."""
 
-import os
 import random
-import shutil
-import signal
-import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import progress
 import pytest
-from conftest import Home, dagster_instance, invoice_files, start
+from conftest import Home, invoice_files
 
 from resources.simulation.rates_server import serve_rates
 
@@ -24,7 +18,6 @@ SNAPSHOT = "gold.fct_inventory"
 SNAPSHOT_FOLDER = "lake/gold/fct_inventory"
 SNAPSHOT_COMMITS = 3
 """Of the first day, of all that it writes; of a later day one fewer."""
-DEADLINE_SECONDS = 240
 
 
 class Undisturbed:
@@ -77,38 +70,3 @@ def test_killed_at_25_points_the_tables_are_those_of_an_undisturbed_run(work, ho
     assert work(home, [DAYS]) == 0
     # Bronze too, and the quarantines: no row was lost or received twice.
     assert home.differing(undisturbed.home, home.lake.names()) == []
-
-
-def kill_once(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not happened():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-
-
-def runs(home: Path) -> list[tuple[str, str]]:
-    """The runs in the Dagster instance of a home, oldest first: job and status."""
-    with dagster_instance(home) as instance:
-        return [(run.job_name, run.status.value) for run in reversed(instance.get_runs())]
-
-
-def test_a_demo_that_was_killed_in_gold_is_completed_by_the_next(tmp_path, undisturbed):
-    data, home = tmp_path / "data", Home(tmp_path / "home")
-    data.mkdir()
-    for day in DAYS:
-        shutil.copyfile(day, data / day.name)
-        os.utime(data / day.name, (1_300_000_000, 1_300_000_000))
-    gold = home.folder / "lake" / "gold"
-    demo = ["demo", "--data", str(data)]
-    kill_once(start(*demo, home=home.folder), lambda: any(gold.glob("dim_store/*.parquet")))
-    assert runs(home.folder) == [("main", "STARTED")]
-    again = start(*demo, home=home.folder)
-    said = again.communicate(timeout=DEADLINE_SECONDS)
-    assert again.returncode == 0, said
-    assert runs(home.folder) == [
-        ("main", "FAILURE"), ("main", "SUCCESS"), ("snapshots", "SUCCESS")
-    ]  # fmt: skip
-    assert home.differing(undisturbed.home) == []
