@@ -84,5 +84,8 @@ class Candidates:
         )
 
     def _rows(self, places: Any) -> pa.Table:
-        # As they came: neighbours resemble each other, which compresses well.
-        return self._events.take(pa.array(np.sort(self._places[places])))
+        # As they came: neighbours resemble each other, which compresses well. And those that stay
+        # are nearly all, whose runs a filter copies whole.
+        picked = np.zeros(len(self._events), dtype=bool)
+        picked[self._places[places]] = True
+        return self._events.filter(pa.array(picked))

@@ -81,7 +81,15 @@ class Runtime:
         file = UPath(place, **dict(self.lake.storage_options)) / f"{name}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as written:
-            parquet.write_table(rows, written, row_group_size=GROUP_ROWS, compression="none")
+            # Read once, whole: nothing that makes it smaller, or rows easier to find, pays.
+            parquet.write_table(
+                rows,
+                written,
+                row_group_size=GROUP_ROWS,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,
+            )
         return self.session.read.parquet(f"{place}/{name}.parquet")
 
 

@@ -340,7 +340,7 @@ class EventTable(SilverTable):
             FORMER: pa.nulls(count, pa.list_(pa.string())),
             FIRST_SEQUENCE: pa.repeat(pa.scalar(lake.next_seq(self.name), pa.int64()), count),
             DELETED: pa.repeat(pa.scalar(False), count),
-            MONTH: pc.strftime(events[self.time], "%Y-%m"),
+            MONTH: _months(events[self.time]),
         }
         columns = [stamps[name] if name in stamps else events[name] for name in self.schema.names]
         return pa.table(columns, names=self.schema.names).cast(self.schema)
@@ -397,6 +397,14 @@ def _reasons(event: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
         return [UNREADABLE]
     read = any(event[name] is not None for name in columns)
     return [UNREADABLE] if given and not read else reasons
+
+
+def _months(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The months of instants, such as `2011-09`."""
+    # There are few, and each is written once; of instants without a zone none is looked up.
+    plain = times.cast(pa.timestamp("us"))
+    months = pc.floor_temporal(plain, unit="month").combine_chunks().dictionary_encode()
+    return pc.strftime(months.dictionary, "%Y-%m").take(months.indices)
 
 
 def _with(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
