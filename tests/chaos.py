@@ -24,6 +24,7 @@ from aquifer.eventlog import PRODUCED
 from aquifer.lake import SEQUENCE
 from aquifer.landing import LandingFolder
 from aquifer.quarantine import quarantine_name
+from assets import tables
 from assets.silver.pos_events import pos_events
 from resources.event_log.embedded import EmbeddedEventLog
 from resources.simulation.streams.catalogue import catalogue
@@ -203,7 +204,7 @@ class Undisturbed:
 
     def _lines_wrong(self, home: Any) -> Iterator[str]:
         lake = home.lake
-        reached = lake.progress(GOLD, SILVER)
+        reached = tables.gold.appended_to(lake, GOLD)[SILVER]
         seen = lake.read(SILVER, ["event_id", SEQUENCE]).to_pylist()
         taken = {row["event_id"] for row in seen if row[SEQUENCE] <= reached} - self.unsteady
         rows = [row for row in content(lake, GOLD) if row["invoice_no"] not in self.unsteady]
