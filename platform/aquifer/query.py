@@ -38,9 +38,7 @@ class Served(Protocol):
     @property
     def name(self) -> str: ...
 
-    def sql(
-        self, lake: Lake, cache: Cache | None, register: Callable[[str, pa.Table], str]
-    ) -> str:
+    def sql(self, lake: Lake, cache: Cache | None, register: Callable[[str, pa.Table], str]) -> str:
         """The query that its rows are now, over tables of the lake and of serving.
 
         Args:

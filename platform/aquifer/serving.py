@@ -44,9 +44,7 @@ class ServingView:
         """What decides the rows, beside those that they are computed from."""
         return self.query
 
-    def sql(
-        self, lake: Lake, cache: Cache | None, register: Callable[[str, pa.Table], str]
-    ) -> str:
+    def sql(self, lake: Lake, cache: Cache | None, register: Callable[[str, pa.Table], str]) -> str:
         """The query."""
         return self.query
 
@@ -81,9 +79,7 @@ class MergedView:
         """What decides the rows, beside those that they are computed from."""
         return self.speed.query
 
-    def sql(
-        self, lake: Lake, cache: Cache | None, register: Callable[[str, pa.Table], str]
-    ) -> str:
+    def sql(self, lake: Lake, cache: Cache | None, register: Callable[[str, pa.Table], str]) -> str:
         """The batch's rows but for windows that have news, and these from the speed layer."""
         # Asked for before the rows are read: of what a batch makes meanwhile, windows are only
         # computed needlessly.
