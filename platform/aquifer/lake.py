@@ -317,6 +317,8 @@ class Lake:
             rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows))),
             mode="overwrite",
             predicate=f"`{key}` in ({quoted(rows[key].to_pylist())})",
+            # What is written anew is put together, and else would grow with each replacement.
+            target_file_size=COMPACTED_BYTES,
             commit_properties=_commit({**marks, SEQUENCE: seq}),
         )
         return self.version(name)

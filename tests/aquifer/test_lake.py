@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from aquifer.errors import SettingError
-from aquifer.lake import NOTHING, Lake
+from aquifer.lake import COMPACTED_BYTES, NOTHING, Lake
 from aquifer.lease import FileLeases
 
 SCHEMA = pa.schema([("key", pa.string())])
@@ -84,3 +84,22 @@ def test_a_root_that_cannot_be_written_is_named(tmp_path):
     lake = Lake(str(tmp_path / "file" / "lake"), FileLeases(tmp_path / "leases"))
     with pytest.raises(SettingError, match=r"cannot write the lake .*/file/lake: Not a directory"):
         lake.check()
+
+
+def test_files_do_not_grow_however_often_rows_of_them_are_replaced(lake):
+    payload = pa.schema([("key", pa.string()), ("payload", pa.binary())])
+    lake.ensure("bronze.orders", payload)
+    for letter in "abcd":
+        # What no compression makes smaller.
+        noise = [os.urandom(1_000) for _ in range(1_500)]
+        rows = {"key": [f"{letter}{n}" for n in range(1_500)], "payload": noise}
+        lake.append("bronze.orders", pa.Table.from_pydict(rows, payload), {})
+    for n in range(3):
+        changed = {"key": [f"{letter}{n}" for letter in "abcd"], "payload": [b"new"] * 4}
+        lake.replace("bronze.orders", pa.Table.from_pydict(changed, payload), "key", {})
+    sizes = lake.table("bronze.orders").get_add_actions(flatten=True)["size_bytes"].to_pylist()
+    assert sum(sizes) > 5_000_000
+    assert max(sizes) < 1.2 * COMPACTED_BYTES
+    held = {row["key"]: row["payload"] for row in lake.read("bronze.orders").to_pylist()}
+    assert len(held) == 6_000
+    assert sum(value == b"new" for value in held.values()) == 12
