@@ -267,8 +267,7 @@ class Lake:
         retention = _interval(STREAMED_RETENTION)
         if table.metadata().configuration.get(LOG_RETENTION) != retention:
             table.alter.set_table_properties({LOG_RETENTION: retention})
-        table.create_checkpoint()
-        table.cleanup_metadata()
+        shorten_log(table)
 
     def merge(
         self, name: str, rows: pa.Table, keys: Sequence[str], within: str, marks: Mapping[str, int]
@@ -345,6 +344,12 @@ COMPACTED_BYTES = 4 * 1024 * 1024
 
 A row that is replaced or deleted has its whole file written anew.
 """
+
+
+def shorten_log(table: DeltaTable) -> None:
+    """Write the state of a table into its log, and forget the commits that it need not keep."""
+    table.create_checkpoint()
+    table.cleanup_metadata()
 
 
 def quoted(texts: Iterable[str]) -> str:

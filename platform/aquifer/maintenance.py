@@ -17,7 +17,7 @@ from upath import UPath
 from aquifer.automation import RETRIES
 from aquifer.errors import SettingError
 from aquifer.history import forget_runs
-from aquifer.lake import RETENTION, SEQUENCE, Lake
+from aquifer.lake import RETENTION, SEQUENCE, Lake, shorten_log
 from aquifer.runtime import SCRATCH, remove_tree
 
 STALE_SCRATCH = timedelta(days=1)
@@ -78,8 +78,7 @@ def maintain_table(
             table.optimize.compact()
         # Full: also the files that killed writers left, which no log names.
         vacuumed = table.vacuum(int(RETENTION / timedelta(hours=1)), dry_run=False, full=True)
-        table.create_checkpoint()
-        table.cleanup_metadata()
+        shorten_log(table)
     return {"files before": before, "files": len(table.file_uris()), "vacuumed": len(vacuumed)}
 
 
