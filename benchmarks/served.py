@@ -149,6 +149,8 @@ def serve(home: Path, *, warm: bool = True) -> Iterator[Served]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        # A script's background job ignores SIGINT, and Dagster then SIGTERM, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     served = Served(home, port, process.pid)
     try:
