@@ -5,12 +5,14 @@ Belongs here: beginning and end of such a run, and who follows it. Does not: wha
 """
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dagster import (
+    BetaWarning,
     Config,
     DagsterInstance,
     DagsterRunStatus,
@@ -41,6 +43,9 @@ from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
 from aquifer.stream_table import StreamTable
 from aquifer.warm_run import NICE
+
+# A beta parameter, which Dagster itself gives the sensors that it makes anew with their resources.
+warnings.filterwarnings("ignore", message="Parameter `owners`", category=BetaWarning)
 
 DRAIN, DOWNSTREAM = "drain", "downstream"
 """The jobs, and the leases of the one run of each at work.

@@ -115,6 +115,12 @@ def test_everything_declared_is_on():
     assert {sensor.default_status.value for sensor in defs.sensors} == {"RUNNING"}
 
 
+def test_the_definitions_load_without_a_warning():
+    load = "from assets.definitions import defs; defs.get_repository_def()"
+    done = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_the_definitions_take_little_more_to_load_than_the_libraries_that_they_are_made_of():
     def seconds(code: str) -> float:
         """Of processor time, since how many others are at work shall not decide."""
