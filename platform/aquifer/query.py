@@ -32,7 +32,7 @@ class QueryError(AquiferError):
     """A query that cannot be answered."""
 
 
-class Served(Protocol):
+class ServedTable(Protocol):
     """A table that nobody stores, under a name of `serving`."""
 
     @property
@@ -62,7 +62,7 @@ class Queries:
     """
 
     def __init__(
-        self, lake: Lake, served: Iterable[Served] = (), cache: Cache | None = None
+        self, lake: Lake, served: Iterable[ServedTable] = (), cache: Cache | None = None
     ) -> None:
         self._lake = lake
         self._served = {view.name: view for view in served}
@@ -118,7 +118,7 @@ class Queries:
             self._shown[view] = delta.version()
         return view
 
-    def _serve(self, view: Served) -> str:
+    def _serve(self, view: ServedTable) -> str:
         """The name of a served table, computed for this query."""
         query = view.sql(self._lake, self._cache, self._registered)
         layer, table = view.name.split(".")
