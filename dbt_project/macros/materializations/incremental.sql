@@ -75,7 +75,7 @@
 {%- endmacro %}
 
 {#- Replace rows that are to go, or have other values, by deleting and inserting them: to update them
-    in one MERGE takes three times as long. They are found first, as the fewer keys a MERGE has, the
+    in one MERGE takes twice as long. They are found first, as the fewer keys a MERGE has, the
     fewer files it writes anew. A build that is killed in between inserts them when it is repeated. -#}
 {% macro replace_rows(relation, rows, held, key) %}
     {%- set values = model.columns.keys() | reject('equalto', key) | list -%}
