@@ -205,7 +205,7 @@ def downstream_sensor(
         name="downstream_lag",
         job=downstream,
         default_status=DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=15,
         required_resource_keys={"lake"},
         description="Starts windows, patterns and marts when events were taken in that they lack.",
     )
