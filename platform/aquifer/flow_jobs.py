@@ -6,7 +6,7 @@ Belongs here: beginning and end of such a run, and who follows it. Does not: wha
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -166,29 +166,22 @@ def _run(flow: Flow, report: FlowReport, config: FlowConfig) -> None:
 def drain_sensor(drain: JobDefinition, tables: Sequence[EventTable]) -> SensorDefinition:
     """The sensor that starts a drain while there is lag, and the next before one's time is up."""
 
-    @sensor(
-        name="stream_lag",
-        job=drain,
-        default_status=DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=5,
-        required_resource_keys={"lake", "events"},
-        description="Starts a drain when events wait in the log, and its successor in time.",
-    )
-    def stream_lag(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
-        if reason := _not_now(context.instance, drain.name):
-            yield SkipReason(reason)
-            return
+    def waiting(context: SensorEvaluationContext) -> list[str]:
         lake: Lake = context.resources.lake.lake
         with context.resources.events.reading() as log:
-            waiting = {table.reads.topic: table.reads.lag(lake, log) for table in tables}
-        if behind := {topic: lag for topic, lag in waiting.items() if lag}:
-            told = ", ".join(f"{topic} {lag:,}" for topic, lag in behind.items())
-            context.log.info("events that wait: %s", told)
-            yield RunRequest()
-        else:
-            yield SkipReason("no event waits")
+            lag = {table.reads.topic: table.reads.lag(lake, log) for table in tables}
+        return [f"{topic} {events:,}" for topic, events in lag.items() if events]
 
-    return stream_lag
+    return _lag_sensor(
+        drain,
+        waiting,
+        name="stream_lag",
+        seconds=5,
+        resources={"lake", "events"},
+        description="Starts a drain when events wait in the log, and its successor in time.",
+        behind="events that wait",
+        nothing="no event waits",
+    )
 
 
 def downstream_sensor(
@@ -201,27 +194,60 @@ def downstream_sensor(
     events = [table.name for table in tables]
     live = {*events, *(table.name for table in streams)}
 
-    @sensor(
-        name="downstream_lag",
-        job=downstream,
-        default_status=DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=15,
-        required_resource_keys={"lake"},
-        description="Starts windows, patterns and marts when events were taken in that they lack.",
-    )
-    def downstream_lag(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
-        if reason := _not_now(context.instance, downstream.name):
-            yield SkipReason(reason)
-            return
+    def lacking(context: SensorEvaluationContext) -> list[str]:
         lake: Lake = context.resources.lake.lake
         behind = [table.name for table in streams if lags(lake, table, live)]
-        if behind := [*behind, *marts_behind(lake, gold, events)]:
-            context.log.info("tables that lack events: %s", ", ".join(behind))
-            yield RunRequest()
-        else:
-            yield SkipReason("no table lacks events")
+        return [*behind, *marts_behind(lake, gold, events)]
 
-    return downstream_lag
+    return _lag_sensor(
+        downstream,
+        lacking,
+        name="downstream_lag",
+        seconds=15,
+        resources={"lake"},
+        description="Starts windows, patterns and marts when events were taken in that they lack.",
+        behind="tables that lack events",
+        nothing="no table lacks events",
+    )
+
+
+def _lag_sensor(
+    flow_job: JobDefinition,
+    lag: Callable[[SensorEvaluationContext], Sequence[str]],
+    *,
+    name: str,
+    seconds: int,
+    resources: set[str],
+    description: str,
+    behind: str,
+    nothing: str,
+) -> SensorDefinition:
+    """A sensor that starts a job while something lags, and its successor in time.
+
+    Args:
+        lag: what lags.
+        seconds: how often to look at most.
+        resources: the keys of what `lag` takes.
+        behind, nothing: what to say before what lags, and if nothing does.
+    """
+
+    @sensor(
+        name=name,
+        job=flow_job,
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=seconds,
+        required_resource_keys=resources,
+        description=description,
+    )
+    def start_while_behind(context: SensorEvaluationContext) -> RunRequest | SkipReason:
+        if reason := _not_now(context.instance, flow_job.name):
+            return SkipReason(reason)
+        if lagging := lag(context):
+            context.log.info("%s: %s", behind, ", ".join(lagging))
+            return RunRequest()
+        return SkipReason(nothing)
+
+    return start_while_behind
 
 
 def _not_now(instance: DagsterInstance, name: str) -> str | None:
