@@ -247,10 +247,9 @@ class Lake:
         """
         table = self.table(name)
         seq = table.version() + 1
-        rows = rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows)))
         write_deltalake(
             table,
-            rows,
+            _numbered(rows, seq),
             mode="append",
             schema_mode="merge",
             commit_properties=_commit({**marks, SEQUENCE: seq}),
@@ -285,7 +284,7 @@ class Lake:
         """
         table = self.table(name)
         seq = table.version() + 1
-        rows = rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows)))
+        rows = _numbered(rows, seq)
         matched = [*(f"t.`{key}` = s.`{key}`" for key in keys), within]
         columns = {f"`{column}`": f"s.`{column}`" for column in rows.column_names}
         merger = table.merge(
@@ -313,7 +312,7 @@ class Lake:
         seq = table.version() + 1
         write_deltalake(
             table,
-            rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows))),
+            _numbered(rows, seq),
             mode="overwrite",
             predicate=f"`{key}` in ({quoted(rows[key].to_pylist())})",
             # What is written anew is put together, and else would grow with each replacement.
@@ -355,6 +354,10 @@ def shorten_log(table: DeltaTable) -> None:
 def quoted(texts: Iterable[str]) -> str:
     """Texts as the inside of a list in DataFusion's SQL, which knows no escapes."""
     return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
+
+
+def _numbered(rows: pa.Table, seq: int) -> pa.Table:
+    return rows.append_column(SEQUENCE, pa.repeat(pa.scalar(seq, pa.int64()), len(rows)))
 
 
 def _commit(marks: Mapping[str, int]) -> CommitProperties:
