@@ -39,19 +39,10 @@
     {{ column }} > {{ since(upstream) }} and {{ column }} <= {{ seen(upstream) }}
 {%- endmacro %}
 
-{#- The values of a query's only column, read when the model runs. -#}
-{% macro column_of(query) -%}
-    {{ return(run_query(query).columns[0].values() | reject('none') | list if execute else []) }}
-{%- endmacro %}
-
-{#- The values of a query's only column as the inside of an SQL list: an engine prunes by literals
-    only. -#}
+{#- The values of a query's only column as the inside of an SQL list, which is never empty, read when
+    the model runs: an engine prunes by literals only. -#}
 {% macro literals(query) -%}
-    {{ sql_list(column_of(query)) }}
-{%- endmacro %}
-
-{#- Values as the inside of an SQL list, which is never empty. -#}
-{% macro sql_list(values) -%}
+    {%- set values = run_query(query).columns[0].values() | reject('none') | list if execute else [] -%}
     {%- for value in values -%}{{ quoted(value) }}{% if not loop.last %}, {% endif %}{%- endfor -%}
     {%- if not values -%}''{%- endif -%}
 {%- endmacro %}

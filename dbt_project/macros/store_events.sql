@@ -69,8 +69,8 @@ left join {{ ref('dim_store') }} as s
 
 {#- The least and the greatest of the ids that a query gives. Ids grow with time, so that engines find
     the files by them. -#}
-{% macro span_of(events) -%}
-    {{ return(run_query("select min(event_id), max(event_id) from (" ~ events ~ ")").rows[0].values() if execute else (none, none)) }}
+{% macro span_of(query, id='event_id') -%}
+    {{ return(run_query("select min(" ~ id ~ "), max(" ~ id ~ ") from (" ~ query ~ ")").rows[0].values() if execute else (none, none)) }}
 {%- endmacro %}
 
 {#- SQL that is true for the ids of a span. -#}

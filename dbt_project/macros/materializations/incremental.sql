@@ -12,35 +12,40 @@
   A model that `appends` marks as `_new` the rows of keys that no build before can have written. They
   are inserted without a look at the table, unless it holds rows of a build that was killed before
   it was recorded, and so are others that it does not hold. Of the rest those that change are
-  replaced by their keys as literals, by which engines find the files; if they are many, all are
-  merged. A build that only appends (the variable `appending`) selects nothing else, and inserts it
+  replaced. A build that only appends (the variable `appending`) selects nothing else, and inserts it
   as it is selected.
 -#}
 {% materialization incremental, adapter='spark' %}
     {%- set relation = this.incorporate(type='table') -%}
-    {%- set staged = this.incorporate(path={'identifier': this.identifier ~ '__staged'}) -%}
     {{ run_hooks(pre_hooks) }}
     {%- if only_appends() -%}
         {%- call statement('main') -%} {{ insert_rows(relation, sql) }} {%- endcall -%}
     {%- else -%}
-        {{ stage_and_merge(relation, staged, sql) }}
+        {{ stage_and_merge(relation, sql) }}
     {%- endif -%}
     {{ run_hooks(post_hooks) }}
     {{ return({'relations': [relation]}) }}
 {% endmaterialization %}
 
-{% macro stage_and_merge(relation, staged, sql) %}
-    {%- call statement('unstage') %} drop table if exists {{ staged }} {% endcall -%}
-    {%- call statement('stage') -%}
-        create table {{ staged }} using parquet
-        location '{{ var("staging") }}/{{ this.identifier }}' as {{ sql }}
-    {%- endcall -%}
+{% macro stage_and_merge(relation, sql) %}
+    {%- set staged = stage('staged', sql) -%}
     {%- if config.get('appends') and this.identifier in var('settled') and not flags.FULL_REFRESH -%}
         {{ append_rows(relation, staged) }}
     {%- else -%}
         {%- call statement('main') -%} {{ merge_rows(relation, staged) }} {%- endcall -%}
     {%- endif -%}
     {%- call statement('unstage') %} drop table {{ staged }} {% endcall -%}
+{% endmacro %}
+
+{#- A table of a query's rows, in a folder of their own; drop it when it has served. -#}
+{% macro stage(name, query) %}
+    {%- set staged = this.incorporate(path={'identifier': this.identifier ~ '__' ~ name}) -%}
+    {%- call statement('unstage') %} drop table if exists {{ staged }} {% endcall -%}
+    {%- call statement('stage') -%}
+        create table {{ staged }} using parquet
+        location '{{ var("staging") }}/{{ staged.identifier }}' as {{ query }}
+    {%- endcall -%}
+    {{ return(staged) }}
 {% endmacro %}
 
 {% macro insert_rows(relation, rows) -%}
@@ -59,7 +64,7 @@
 {% macro append_rows(relation, staged) %}
     {%- set key = config.require('unique_key')[0] -%}
     {%- set others -%} (select * from {{ staged }} where not _new) {%- endset -%}
-    {%- set span = run_query("select min(" ~ key ~ "), max(" ~ key ~ ") from " ~ others).rows[0].values() -%}
+    {%- set span = span_of('select * from ' ~ others, key) -%}
     {%- set held -%} (select * from {{ relation }} where {{ place_of(others, key, span) }}) {%- endset -%}
     {%- call statement('main') -%}
         {{ insert_rows(relation, "select s.* from " ~ staged ~ " as s left anti join " ~ held ~ " as t on s." ~ key ~ " = t." ~ key ~ " where not s._deleted") }}
@@ -79,16 +84,13 @@
     fewer files it writes anew. A build that is killed in between inserts them when it is repeated. -#}
 {% macro replace_rows(relation, rows, held, key) %}
     {%- set values = model.columns.keys() | reject('equalto', key) | list -%}
-    {%- set replaced = this.incorporate(path={'identifier': this.identifier ~ '__replaced'}) -%}
-    {%- call statement('unstage') %} drop table if exists {{ replaced }} {% endcall -%}
-    {%- call statement('stage') -%}
-        create table {{ replaced }} using parquet
-        location '{{ var("staging") }}/{{ this.identifier }}__replaced' as
+    {%- set changed -%}
         select s.*
         from {{ rows }} as s inner join {{ held }} as t on s.{{ key }} = t.{{ key }}
         where s._deleted or {{ differ(values) }}
-    {%- endcall -%}
-    {%- set span = run_query("select min(" ~ key ~ "), max(" ~ key ~ ") from " ~ replaced).rows[0].values() -%}
+    {%- endset -%}
+    {%- set replaced = stage('replaced', changed) -%}
+    {%- set span = span_of('select * from ' ~ replaced, key) -%}
     {%- if span[0] is not none -%}
         {%- call statement('delete') -%}
             merge into {{ relation }} as t using {{ replaced }} as s
