@@ -50,6 +50,7 @@ class DbtProject:
 
     def load(self) -> None:
         """Do what dbt does once a process, so that processes forked afterwards need not."""
+        # The project has no exposures: nothing is listed.
         deque(self.run(["list", "--quiet", "--resource-type", "exposure"], {}), maxlen=0)
 
     def run(
