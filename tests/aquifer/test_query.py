@@ -1,10 +1,19 @@
 """Queries: every value of a result is there, and what cannot be answered is an error."""
 
+import subprocess
+import sys
+
 import pytest
 
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
 from aquifer.query import Queries, QueryError
+
+
+def test_who_only_asks_waits_for_no_contracts_to_be_loaded():
+    code = "import sys, aquifer.cli, aquifer.query; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pandera", "pandas", "pyspark"} & {*done.stdout.split()}
 
 
 @pytest.fixture
