@@ -142,6 +142,15 @@ def test_an_event_of_10_mb_reaches_gold(tills: Tills) -> None:
     assert tills.sold() == {"long": 130_000, "padded": 1}
 
 
+def test_each_event_lies_in_the_month_of_its_own_time(tills: Tills) -> None:
+    times = ["2026-02-28T23:59:59.999999Z", "2026-03-01T00:00:00Z", "2025-12-31T23:59:59Z"]
+    tills.produce(TOPIC, *(till(time, event_time=time) for time in times))
+    assert tills.take_in(TOPIC).kept == len(times)
+    assert {row["event_id"]: row["_month"] for row in tills.rows(TABLE)} == {
+        time: time[:7] for time in times
+    }
+
+
 def _received(tills: Tills) -> list[dict[str, Any]]:
     tills.table.reads.advance(tills.lake, tills.log)
     return tills.rows("bronze.pos_events")
