@@ -9,7 +9,6 @@ import pytest
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka_broker.Broker]:
     """A running broker."""
-    kafka_broker.fetch()
     kafka = kafka_broker.Broker(tmp_path_factory.mktemp("kafka"))
     kafka.start()
     yield kafka

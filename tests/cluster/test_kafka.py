@@ -17,6 +17,7 @@ from aquifer.eventlog import lag
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
 from assets.bronze.regions import regions
+from deploy.servers import free_ports
 from resources.event_log.kafka import KafkaEventLog
 from resources.event_log.kafka_client import KafkaClient, KafkaFailure
 
@@ -136,7 +137,7 @@ def test_a_client_with_a_certificate(kafka, topic, monkeypatch, tmp_path):
 
 
 def test_a_broker_that_nobody_started_is_one_line_within_20_seconds(kafka):
-    (port,) = kafka_broker.free_ports(1)
+    (port,) = free_ports(1)
     started = time.monotonic()
     with (
         closing(KafkaEventLog(KafkaClient(f"kafka://127.0.0.1:{port}"))) as log,

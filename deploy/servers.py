@@ -1,0 +1,183 @@
+"""The real servers on this machine: started by the commands that containers run, on free ports.
+
+Belongs here: one class a server, its folder, ports and process. Does not: the commands (`bin`) and
+what they fetch (`jars`).
+"""
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from deploy import jars
+
+HERE = Path(__file__).parent
+HOST = "127.0.0.1"
+START_SECONDS = 90
+
+
+class Server:
+    """A server with a folder of its own; it ends with the process that started it.
+
+    Args:
+        folder: where it keeps its state and what it says.
+        settings: environment variables of its command.
+    """
+
+    name: str
+    sets: tuple[str, ...] = ()
+
+    def __init__(self, folder: Path, **settings: str | int) -> None:
+        self.folder = folder / self.name
+        self.folder.mkdir(parents=True)
+        self.settings = settings
+        self._keeper: subprocess.Popen[str] | None = None
+
+    def answers(self) -> bool:
+        """Whether it serves."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        for name in self.sets:
+            jars.fetch(name)
+        with self._output.open("a") as output:
+            self._keeper = subprocess.Popen(
+                [sys.executable, str(HERE / "keeper.py"), str(HERE / "bin" / self.name)],
+                env=_environment(self.settings),
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+            )
+        self.pid = int(self._keeper.stdout.readline())
+        deadline = time.monotonic() + START_SECONDS
+        while not self.answers():
+            if self._keeper.poll() is not None or time.monotonic() > deadline:
+                said = self._output.read_text()[-2_000:]
+                raise AssertionError(f"{self.name} does not start:\n{said}")
+            time.sleep(0.05)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        self._keeper.wait()
+        self._keeper.stdin.close()
+        self._keeper.stdout.close()
+        self._keeper = None
+
+    def stop(self) -> None:
+        """Kill it, if it runs."""
+        if self._keeper is not None:
+            self._keeper.stdin.close()
+            self._keeper.wait()
+            self._keeper.stdout.close()
+            self._keeper = None
+
+    @property
+    def _output(self) -> Path:
+        return self.folder / "output.txt"
+
+
+class SparkMaster(Server):
+    """The master of a Spark cluster."""
+
+    name = "spark-master"
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.web = free_ports(2)
+        super().__init__(folder, SPARK_MASTER_PORT=self.port, SPARK_MASTER_WEBUI_PORT=self.web)
+
+    @property
+    def url(self) -> str:
+        return f"spark://{HOST}:{self.port}"
+
+    def answers(self) -> bool:
+        return bool(self.state())
+
+    def state(self) -> dict:
+        """What the master tells of its workers and applications; empty before it answers."""
+        try:
+            with urlopen(f"http://{HOST}:{self.web}/json/", timeout=2) as answer:
+                return json.load(answer)
+        except (URLError, ConnectionError, TimeoutError):
+            return {}
+
+
+class SparkWorker(Server):
+    """A worker of a Spark cluster."""
+
+    name = "spark-worker"
+
+    def __init__(self, folder: Path, master: SparkMaster) -> None:
+        self._master = master
+        (self.web,) = free_ports(1)
+        super().__init__(folder, SPARK_MASTER=master.url, SPARK_WORKER_WEBUI_PORT=self.web)
+        self.settings["SPARK_WORKER_DIR"] = str(self.folder / "work")
+
+    def answers(self) -> bool:
+        workers = self._master.state().get("workers", [])
+        return any(
+            worker["webuiaddress"].endswith(f":{self.web}") and worker["state"] == "ALIVE"
+            for worker in workers
+        )
+
+
+class SparkConnect(Server):
+    """The Spark Connect server of a cluster."""
+
+    name = "spark-connect"
+    sets = ("delta",)
+
+    def __init__(self, folder: Path, master: SparkMaster) -> None:
+        (self.port,) = free_ports(1)
+        super().__init__(folder, SPARK_MASTER=master.url, SPARK_CONNECT_PORT=self.port)
+
+    @property
+    def url(self) -> str:
+        return f"sc://{HOST}:{self.port}"
+
+    def answers(self) -> bool:
+        return listening(self.port)
+
+
+def listening(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return not probe.connect_ex((HOST, port))
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on.
+
+    Below those that systems give to clients: one that looks for a server which is away could be
+    given its port, and then answer itself.
+    """
+    free: list[int] = []
+    while len(free) < count:
+        port = random.randrange(15_000, 32_000)
+        if port not in free and not listening(port):
+            free.append(port)
+    return free
+
+
+def _environment(settings: Mapping[str, str | int]) -> dict[str, str]:
+    """The environment of a server: a client of Spark Connect leaves traces in its own."""
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith(("SPARK_", "PYSPARK_"))}
+    return {
+        **inherited,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "AQUIFER_HOST": HOST,
+        "AQUIFER_JARS": str(jars.FOLDER),
+        **{name: str(value) for name, value in settings.items()},
+    }
