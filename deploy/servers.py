@@ -7,14 +7,19 @@ what they fetch (`jars`).
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import quote
 from urllib.request import urlopen
+
+import psycopg2
 
 from deploy import jars
 
@@ -33,6 +38,7 @@ class Server:
 
     name: str
     sets: tuple[str, ...] = ()
+    run_as: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, **settings: str | int) -> None:
         self.folder = folder / self.name
@@ -50,7 +56,7 @@ class Server:
             jars.fetch(name)
         with self._output.open("a") as output:
             self._keeper = subprocess.Popen(
-                [sys.executable, str(HERE / "keeper.py"), str(HERE / "bin" / self.name)],
+                [sys.executable, HERE / "keeper.py", *self.run_as, HERE / "bin" / self.name],
                 env=_environment(self.settings),
                 cwd=self.folder,
                 stdin=subprocess.PIPE,
@@ -149,6 +155,42 @@ class SparkConnect(Server):
 
     def answers(self) -> bool:
         return listening(self.port)
+
+
+class Postgres(Server):
+    """PostgreSQL; `url(database)` names a database of it, which `create` makes."""
+
+    name = "postgres"
+    user, password = "aquifer", "open sesame"
+
+    def __init__(self, folder: Path) -> None:
+        (self.port,) = free_ports(1)
+        super().__init__(folder, PGPORT=self.port, PGDATA=folder / self.name / "data")
+        self.settings |= {"POSTGRES_USER": self.user, "POSTGRES_PASSWORD": self.password}
+        if os.geteuid() == 0:
+            # It refuses to run as root. Its folder has to be its own, those above open to it.
+            self.run_as = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
+            shutil.chown(self.folder, "postgres", "postgres")
+            for above in self.folder.parents:
+                if not above.stat().st_mode & 0o001:
+                    above.chmod(above.stat().st_mode | 0o001)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{self.user}:{quote(self.password)}@{HOST}:{self.port}/{database}"
+
+    def create(self, database: str) -> str:
+        """The URL of a new database."""
+        with closing(psycopg2.connect(self.url("postgres"))) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f"create database {database}")
+        return self.url(database)
+
+    def answers(self) -> bool:
+        try:
+            psycopg2.connect(self.url("postgres"), connect_timeout=2).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
 
 
 def listening(port: int) -> bool:
