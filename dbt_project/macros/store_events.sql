@@ -109,13 +109,13 @@ left join {{ ref('dim_store') }} as s
         e.event_time as sold_at,
         coalesce(s.country, 'Unspecified') as country,
         e.customer_id,
-        e.stock_code
+        upper(trim(e.line.sku)) as stock_code
     from (
         select
             try_cast(trim(event.event_time) as timestamp) as event_time,
             event.store_id,
             event.member_id as customer_id,
-            upper(trim(explode(event.lines).sku)) as stock_code
+            explode(event.lines) as line
         from (
             select from_json(former, 'event_time string, store_id string, member_id string, lines array<struct<sku: string>>') as event
             from (
