@@ -29,10 +29,11 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import TableNotFoundError
+from deltalake.schema import PrimitiveType
 from upath import UPath
 
 from aquifer.errors import ContractError, SettingError
-from aquifer.lease import FileLeases
+from aquifer.lease import Leases
 from aquifer.reading import Conditions, read
 
 SEQUENCE = "_seq"
@@ -65,6 +66,9 @@ opens the table lists its log."""
 
 LOG_RETENTION = "delta.logRetentionDuration"
 
+STATISTICS = "delta.dataSkippingStatsColumns"
+"""The columns of which files keep the least and greatest value."""
+
 CHECKPOINT_COMMITS = 10
 """How many commits an engine reads, beside a checkpoint, each time that it looks at a table."""
 
@@ -80,7 +84,7 @@ class Lake:
     """
 
     root: str
-    leases: FileLeases
+    leases: Leases
     storage_options: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -164,11 +168,11 @@ class Lake:
             ContractError: a column of the table has another type.
         """
         schema = schema.append(pa.field(SEQUENCE, pa.int64()))
-        wanted = [_nullable(field) for field in Schema.from_arrow(schema).fields]
+        wanted = Schema([_nullable(field) for field in Schema.from_arrow(schema).fields])
         if not self.exists(name):
             DeltaTable.create(
                 self.uri(name),
-                Schema(wanted),
+                wanted,
                 partition_by=list(partition_by),
                 mode="ignore",
                 storage_options=self._options,
@@ -176,20 +180,25 @@ class Lake:
                     "delta.deletedFileRetentionDuration": _interval(RETENTION),
                     LOG_RETENTION: _interval(RETENTION),
                     "delta.checkpointInterval": str(CHECKPOINT_COMMITS),
+                    STATISTICS: _with_statistics(wanted, partition_by),
                 },
             )
             return True
         table = self.table(name)
         present = {field.name: field.type for field in table.schema().fields}
-        for column in wanted:
+        for column in wanted.fields:
             if column.name in present and present[column.name] != column.type:
                 raise ContractError(
                     f"{name}.{column.name} is {column.type} in its contract and "
                     f"{present[column.name]} in the lake; give what changed its type a new name"
                 )
-        missing = [field for field in wanted if field.name not in present]
+        missing = [field for field in wanted.fields if field.name not in present]
         if missing:
             table.alter.add_columns(missing)
+        metadata = table.metadata()
+        statistics = _with_statistics(table.schema(), metadata.partition_columns)
+        if metadata.configuration.get(STATISTICS) != statistics:
+            table.alter.set_table_properties({STATISTICS: statistics})
         return bool(missing)
 
     def progress(self, name: str, upstream: str) -> int:
@@ -370,6 +379,21 @@ def _nullable(field: Field) -> Field:
     # What may be null is the contract's word; a NOT NULL in storage would make later appends of
     # evolved tables fail or, on Sail, lose columns silently.
     return Field(field.name, field.type, nullable=True, metadata=field.metadata)
+
+
+def _with_statistics(schema: Schema, partition_by: Sequence[str]) -> str:
+    """The columns of a table that files are passed over by.
+
+    Named, as Spark else takes the first 32. Of others than these types it keeps none, and delta-rs
+    takes the lack of a boolean's for a file without the value.
+    """
+    return ",".join(
+        field.name
+        for field in schema.fields
+        if isinstance(field.type, PrimitiveType)
+        and field.type.type not in ("boolean", "binary")
+        and field.name not in partition_by
+    )
 
 
 def _interval(duration: timedelta) -> str:

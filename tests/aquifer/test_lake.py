@@ -49,6 +49,19 @@ def test_a_new_column_is_added_and_none_is_dropped(lake):
     assert not lake.ensure("bronze.orders", SCHEMA)
 
 
+def test_files_are_found_by_each_column_but_those_of_which_an_engine_keeps_no_statistics(lake):
+    wide = pa.schema([(f"n{number}", pa.int64()) for number in range(40)])
+    flags = [("flag", pa.bool_()), ("raw", pa.binary()), ("month", pa.string())]
+    lake.ensure("silver.orders", pa.schema([*wide, *flags]), ["month"])
+    lake.ensure("silver.orders", pa.schema([("late", pa.string())]))
+    row = {name: [number] for number, name in enumerate(wide.names)}
+    rows = pa.table({**row, "flag": [True], "raw": [b"x"], "month": ["m"], "late": ["z"]})
+    lake.append("silver.orders", rows, {})
+    files = lake.table("silver.orders").get_add_actions(flatten=True).schema.names
+    indexed = {name.removeprefix("min.") for name in files if name.startswith("min.")}
+    assert indexed == {*wide.names, "late", "_seq"}
+
+
 def test_a_table_is_named_by_its_layer(lake):
     assert lake.names() == ["bronze.orders"]
 
