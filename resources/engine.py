@@ -15,7 +15,11 @@ from aquifer.engine import register
 from aquifer.errors import SettingError
 from resources.lake import LakeResource
 
-SESSION_SETTINGS = {"spark.sql.session.timeZone": "UTC"}
+SESSION_SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    # Spark's default ends in the year 2262, and other readers take it for what it is not.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+}
 
 
 class EngineResource(LazyPySparkResource):

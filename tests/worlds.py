@@ -28,6 +28,9 @@ from resources.rewards_database import RewardsExtracts
 from resources.sqlite import connect, transaction
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+ENGINE = os.environ.get("AQUIFER_ENGINE", "sail://")
+"""The engine that what tests hold is held on."""
+
 LAYERS = ("bronze", "silver", "stream", "gold")
 STREAM = {table.name: table for table in tables.stream}
 SILVER = {table.name: table for table in tables.silver}
@@ -42,7 +45,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.lake_resource = LakeResource(root=str(folder / "lake"), leases=str(folder / "leases"))
-        self.engine = EngineResource(url="sail://", lake=self.lake_resource)
+        self.engine = EngineResource(url=ENGINE, lake=self.lake_resource)
         self.lake = self.lake_resource.lake
         self.runtime = Runtime(self.engine.spark_session, self.lake)
         self.remote = self.engine.remote

@@ -2,6 +2,8 @@
 
 import os
 
+from worlds import ENGINE
+
 from aquifer.dbt_project import DbtProject
 from aquifer.engine import register
 from aquifer.lake import Lake
@@ -13,7 +15,7 @@ from resources.lake import LakeResource
 def test_dbt_unit_tests_pass(tmp_path):
     resource = LakeResource(root=str(tmp_path / "lake"), leases=str(tmp_path / "leases"))
     lake: Lake = resource.lake
-    engine = EngineResource(url="sail://", lake=resource)
+    engine = EngineResource(url=ENGINE, lake=resource)
     for name in tables.gold.contracts:
         lake.ensure(name, tables.gold.schema(name), tables.gold.partition(name))
     for table in tables.silver:

@@ -15,7 +15,7 @@ from dagster import materialize
 from hypothesis import given
 from hypothesis import strategies as st
 from shops import NOON, Event, Shops, arrivals, click, few_of_many_events, till
-from worlds import STREAM
+from worlds import ENGINE, STREAM
 
 from aquifer.stream_assets import stream_asset
 from aquifer.stream_table import watermark_of
@@ -178,7 +178,7 @@ def test_a_late_event_corrects_its_window_and_one_too_late_waits(shops: Shops) -
     assert {row["event_id"]: row["window_start"] for row in aside} == dict.fromkeys("hcd", NOON)
     assert not any(row["taken_in"] for row in aside)
     # A materialisation takes them in, and says what its checks found.
-    engine = EngineResource(url="sail://", lake=shops.lake_resource)
+    engine = EngineResource(url=ENGINE, lake=shops.lake_resource)
     wired = {"lake": shops.lake_resource, "engine": engine}
     run = materialize([stream_asset(SALES)], resources=wired)
     assert noon() == 2
