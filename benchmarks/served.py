@@ -19,7 +19,7 @@ import yaml
 from common import PROJECT
 
 from aquifer.dagster_event_log import BATCH_SIZE
-from aquifer.foreground import dagster_home
+from aquifer.dagster_home import dagster_home
 
 DEADLINE_SECONDS = 180
 SAMPLE_SECONDS = 5
@@ -135,11 +135,12 @@ def serve(home: Path, *, warm: bool = True) -> Iterator[Served]:
     environment = {**os.environ, "AQUIFER_HOME": str(home)}
     command = [sys.executable, "-m", "aquifer.cli", "up", "--port", str(port)]
     if not warm:
-        folder = dagster_home(home, PROJECT / "dagster.yaml")
-        settings = yaml.safe_load((folder / "dagster.yaml").read_text())
+        found = dagster_home(home, PROJECT / "dagster.yaml")
+        instance = Path(found["DAGSTER_HOME"], "dagster.yaml")
+        settings = yaml.safe_load(instance.read_text())
         del settings["run_launcher"]
-        (folder / "dagster.yaml").write_text(yaml.safe_dump(settings))
-        environment |= {"DAGSTER_HOME": str(folder), **BATCH_SIZE}
+        instance.write_text(yaml.safe_dump(settings))
+        environment |= {**found, **BATCH_SIZE}
         dagster = str(Path(sys.executable).parent / "dagster")
         command = [dagster, "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
     process = subprocess.Popen(

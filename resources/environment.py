@@ -14,6 +14,7 @@ from dagster_deltalake.config import AzureConfig, LocalConfig
 from aquifer.errors import SettingError
 from aquifer.eventlog import RETENTION
 from resources.cache import CacheResource
+from resources.database import SCHEME
 from resources.engine import EngineResource, checked
 from resources.event_log.opening import EMBEDDED
 from resources.lake import LakeResource
@@ -33,6 +34,22 @@ Settings = Mapping[str, str]
 def home(settings: Settings = os.environ) -> Path:
     """AQUIFER_HOME: everything that the platform writes lies under it."""
     return Path(settings.get("AQUIFER_HOME") or ".aquifer").resolve()
+
+
+def database(settings: Settings = os.environ) -> str | None:
+    """AQUIFER_DATABASE: PostgreSQL for Dagster's storage and the leases; None: files in the home.
+
+    Raises:
+        SettingError: it names no PostgreSQL.
+    """
+    url = settings.get("AQUIFER_DATABASE")
+    if url and not url.startswith(SCHEME):
+        # Not the whole URL, which may hold a password.
+        raise SettingError(
+            f"AQUIFER_DATABASE begins with '{url.partition(':')[0]}'; "
+            f"write {SCHEME}user:password@host:port/database"
+        )
+    return url or None
 
 
 def landing_folder(settings: Settings = os.environ) -> Path:
@@ -99,7 +116,7 @@ def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any
 
 
 def _leases(settings: Settings) -> str:
-    return str(home(settings) / "leases")
+    return database(settings) or str(home(settings) / "leases")
 
 
 def _days(settings: Settings, name: str, default: int) -> int:

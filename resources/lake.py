@@ -8,15 +8,16 @@ from dagster_deltalake.config import AzureConfig, GcsConfig, LocalConfig, S3Conf
 from pydantic import Field
 
 from aquifer.lake import Lake
-from aquifer.lease import FileLeases
+from aquifer.lease import FileLeases, Leases
 from aquifer.links import linked
+from resources.database import SCHEME, PostgresLeases
 
 
 class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
     """Where the Delta tables lie, and where their writers take leases."""
 
     root: str = Field(description="Folder or object-store URL.")
-    leases: str = Field(description="Folder of the leases, on a disk that every writer shares.")
+    leases: str = Field(description="Folder of the leases, or URL of PostgreSQL.")
     storage: LocalConfig | AzureConfig | S3Config | GcsConfig = Field(
         default_factory=LocalConfig, discriminator="provider"
     )
@@ -25,7 +26,13 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
     def lake(self) -> Lake:
         options = self.storage.str_dict()
         del options["provider"]
-        return Lake(_plain(self.root), FileLeases(Path(self.leases)), options)
+        return Lake(_plain(self.root), self._leases, options)
+
+    @property
+    def _leases(self) -> Leases:
+        if self.leases.startswith(SCHEME):
+            return PostgresLeases(self.leases)
+        return FileLeases(Path(self.leases))
 
 
 def _plain(root: str) -> str:

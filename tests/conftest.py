@@ -14,7 +14,7 @@ import pytest
 from dagster import DagsterInstance
 from disk import Disk
 
-from aquifer.foreground import dagster_home
+from aquifer.dagster_home import dagster_home
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
 from aquifer.query import Queries
@@ -99,7 +99,8 @@ class Home:
 def dagster_instance(home: Path) -> Iterator[DagsterInstance]:
     """The Dagster instance under AQUIFER_HOME, as `aquifer` makes it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(dagster_home(home, PROJECT / "dagster.yaml")))
+        for name, value in dagster_home(home, PROJECT / "dagster.yaml").items():
+            patch.setenv(name, value)
         with DagsterInstance.get() as instance:
             yield instance
 

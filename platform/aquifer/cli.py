@@ -94,9 +94,10 @@ def up(
     from aquifer import server
     from aquifer.disk import disk_trouble
 
-    plugin("environment").resources()["lake"].lake.check()
+    lake = plugin("environment").resources()["lake"].lake
+    lake.check()
     home = _dagster_home()
-    with disk_trouble(), server.only_server(home):
+    with disk_trouble(), server.only_server(home, lake.leases):
         server.close_runs_of_the_dead(home)
         free = _free(port)
         taken = f" (port {port} is taken)" if free != port else ""
@@ -294,17 +295,18 @@ def _instance() -> "Iterator[DagsterInstance]":
     from aquifer.disk import disk_trouble
 
     with disk_trouble(), foreground.alone(_dagster_home()), DagsterInstance.get() as instance:
-        foreground.close_dead_runs(instance)
+        foreground.close_dead_foreground_runs(instance)
         yield instance
 
 
 def _dagster_home() -> Path:
     """AQUIFER_HOME, with the Dagster home below it made and named to Dagster."""
     from aquifer.dagster_event_log import BATCH_SIZE
-    from aquifer.foreground import dagster_home
+    from aquifer.dagster_home import dagster_home
 
-    home: Path = plugin("environment").home()
-    os.environ["DAGSTER_HOME"] = str(dagster_home(home, PROJECT / "dagster.yaml"))
+    environment = plugin("environment")
+    home: Path = environment.home()
+    os.environ.update(dagster_home(home, PROJECT / "dagster.yaml", environment.database()))
     os.environ.update(BATCH_SIZE)
     return home
 

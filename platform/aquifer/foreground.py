@@ -1,6 +1,6 @@
 """Runs in the foreground: jobs on the real Dagster instance, with progress, without the daemon."""
 
-import shutil
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -24,14 +24,13 @@ from dagster._core.execution.api import execute_run_iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from aquifer.errors import SettingError
 from aquifer.lease import FileLeases, LeaseTaken
 
 DEMO = "foreground"
 """The lease of the one demo that may be at work."""
 
 FOREGROUND = "aquifer/foreground"
-"""The tag of its runs."""
+"""The tag of its runs: whose they are, as homes may share a database."""
 
 UNFINISHED = [
     DagsterRunStatus.NOT_STARTED,
@@ -62,19 +61,6 @@ class Outcome:
         return not self.failures and not self.failed
 
 
-def dagster_home(home: Path, template: Path) -> Path:
-    """The Dagster home under AQUIFER_HOME, with the project's dagster.yaml."""
-    folder = home / "dagster"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(template, folder / "dagster.yaml")
-    except OSError as error:
-        raise SettingError(
-            f"cannot write {folder}: {error.strerror}; set AQUIFER_HOME to a folder you may write"
-        ) from error
-    return folder
-
-
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
     """Be the only foreground run; the kernel lets the next one go when this one dies."""
@@ -90,14 +76,23 @@ def alone(home: Path) -> Iterator[None]:
         yield
 
 
-def close_dead_runs(instance: DagsterInstance, tag: str = FOREGROUND) -> None:
+def close_dead_foreground_runs(instance: DagsterInstance) -> None:
+    """Mark unfinished foreground runs of this home as failed. Call it when none can be at work."""
+    close_dead_runs(instance, FOREGROUND, _seat(instance))
+
+
+def _seat(instance: DagsterInstance) -> str:
+    return f"{socket.gethostname()}:{instance.root_directory}"
+
+
+def close_dead_runs(instance: DagsterInstance, tag: str, value: str | None = None) -> None:
     """Mark unfinished runs with this tag as failed. Call it when no process can be at them.
 
     A run whose process was killed would count as in progress for ever, and its tables would not be
     asked for again.
     """
     for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
-        if tag in run.tags:
+        if tag in run.tags and value in (None, run.tags[tag]):
             instance.report_run_failed(run, "Its process ended before the run did.")
 
 
@@ -110,7 +105,9 @@ def run_job(
 ) -> None:
     """Run a job to its end in this process, adding to the outcome."""
     run = instance.create_run_for_job(
-        job_def=job, run_config={**QUIET, **(config or {})}, tags={FOREGROUND: "true", **tags}
+        job_def=job,
+        run_config={**QUIET, **(config or {})},
+        tags={FOREGROUND: _seat(instance), **tags},
     )
     with Progress(
         TextColumn("{task.description:<32}"),

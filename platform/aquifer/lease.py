@@ -1,14 +1,16 @@
 """Leases: one writer a table at a time, freed by the holder's death.
 
-Belongs here: who may commit to a table now. Does not: how much may run at once (Dagster pools).
+Belongs here: who may commit to a table now, on one machine. Does not: the same on several machines
+(resources), how much may run at once (Dagster pools).
 """
 
 import fcntl
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from aquifer.errors import AquiferError, SettingError
 
@@ -17,6 +19,22 @@ logger = logging.getLogger("aquifer.lease")
 
 class LeaseTaken(AquiferError):
     """Another process holds the lease."""
+
+
+class Leases(Protocol):
+    """Leases by name, each held by one at a time."""
+
+    def hold(
+        self, names: Iterable[str], *, wait: bool = True
+    ) -> AbstractContextManager[None, bool | None]:
+        """Hold the lease of every name, waiting for other holders.
+
+        Names are taken in sorted order, so that two holders of several cannot wait for each other.
+
+        Raises:
+            LeaseTaken: another holds one of them, and this one does not wait.
+        """
+        ...
 
 
 class FileLeases:
@@ -30,13 +48,7 @@ class FileLeases:
 
     @contextmanager
     def hold(self, names: Iterable[str], *, wait: bool = True) -> Iterator[None]:
-        """Hold the lease of every name, waiting for other holders.
-
-        Names are taken in sorted order, so that two holders of several cannot wait for each other.
-
-        Raises:
-            LeaseTaken: another holds one of them, and this one does not wait.
-        """
+        """Hold the lease of every name; see `Leases`."""
         with ExitStack() as held:
             for name in sorted(set(names)):
                 held.enter_context(self._hold_one(name, wait))
@@ -56,10 +68,19 @@ class FileLeases:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not wait:
-                    raise LeaseTaken(f"another process holds {name}; wait for it to end") from None
-                logger.warning("another run is writing %s; waiting for it to finish", name)
+                wait_for(name, wait)
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
+
+
+def wait_for(name: str, wait: bool) -> None:
+    """Say that another holds a lease.
+
+    Raises:
+        LeaseTaken: this one does not wait.
+    """
+    if not wait:
+        raise LeaseTaken(f"another process holds {name}; wait for it to end")
+    logger.warning("another run is writing %s; waiting for it to finish", name)

@@ -18,8 +18,8 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from aquifer import signals, warm_client
 from aquifer.errors import SettingError
-from aquifer.foreground import DEMO, UNFINISHED, close_dead_runs
-from aquifer.lease import FileLeases, LeaseTaken
+from aquifer.foreground import DEMO, UNFINISHED, close_dead_foreground_runs, close_dead_runs
+from aquifer.lease import FileLeases, Leases, LeaseTaken
 from aquifer.run_process import RunProcess
 
 PATIENCE_SECONDS = 20.0
@@ -34,18 +34,22 @@ PROCESSES = Path("/proc")
 
 
 @contextmanager
-def only_server(home: Path) -> Iterator[None]:
-    """Be the only one that serves this home: two daemons would start every run twice.
+def only_server(home: Path, leases: Leases) -> Iterator[None]:
+    """Be the only one that serves this platform: two daemons would start every run twice.
+
+    Args:
+        leases: those of the lake, which all homes of one platform share.
 
     Raises:
         SettingError: it is served already.
     """
     with ExitStack() as held:
         try:
-            held.enter_context(FileLeases(home / "leases").hold(["server"], wait=False))
+            held.enter_context(leases.hold(["server"], wait=False))
         except LeaseTaken as error:
             raise SettingError(
-                f"{home} is up already; open its UI, or end it first with Ctrl-C"
+                f"{home} is up already, or another home on the same database is; open its UI, or "
+                "end it first with Ctrl-C"
             ) from error
         yield
 
@@ -56,7 +60,7 @@ def close_runs_of_the_dead(home: Path) -> None:
         close_dead_runs(instance, GRPC_INFO_TAG)
         close_dead_warm_runs(instance)
         with suppress(LeaseTaken), FileLeases(home / "leases").hold([DEMO], wait=False):
-            close_dead_runs(instance)
+            close_dead_foreground_runs(instance)
 
 
 def close_dead_warm_runs(instance: DagsterInstance) -> None:

@@ -1,15 +1,60 @@
 """The real servers that the tests of this folder run on, one of each for all of them."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
 
-import kafka_broker
 import pytest
+from kafka_broker import Broker
+
+from deploy.servers import Postgres, Server, SparkConnect, SparkMaster, SparkWorker
+
+Kind = TypeVar("Kind", bound=Server)
+
+
+def running(server: Kind) -> Iterator[Kind]:
+    """Start a server, and stop it afterwards."""
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka_broker.Broker]:
-    """A running broker."""
-    kafka = kafka_broker.Broker(tmp_path_factory.mktemp("kafka"))
-    kafka.start()
-    yield kafka
-    kafka.stop()
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder below which servers have theirs."""
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def kafka(servers: Path) -> Iterator[Broker]:
+    yield from running(Broker(servers))
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: Path) -> Iterator[Postgres]:
+    yield from running(Postgres(servers))
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """A new database."""
+    return postgres.create(f"aquifer_{uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def spark_master(servers: Path) -> Iterator[SparkMaster]:
+    yield from running(SparkMaster(servers))
+
+
+@pytest.fixture(scope="session")
+def spark_worker(servers: Path, spark_master: SparkMaster) -> Iterator[SparkWorker]:
+    yield from running(SparkWorker(servers, spark_master))
+
+
+@pytest.fixture(scope="session")
+def spark(
+    servers: Path, spark_master: SparkMaster, spark_worker: SparkWorker
+) -> Iterator[SparkConnect]:
+    """The Connect server of a Spark cluster."""
+    yield from running(SparkConnect(servers, spark_master))
