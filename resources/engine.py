@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from aquifer.engine import register
@@ -33,12 +34,18 @@ class EngineResource(LazyPySparkResource):
     @property
     def remote(self) -> str:
         """The session's own URL, which a second client (dbt) takes to share it."""
-        return _remote(self.url)
+        return f"{_server(self.url)}/;session_id={self.spark_session.session_id}"
 
     @property
     def spark_session(self) -> SparkSession:
+        if self._ready and not _stands(super().spark_session):
+            # The server was started anew. Without it this waits, as long as pyspark tries.
+            super().spark_session.stop()
+            self._spark_session = None
+            self._ready = False
         if not self._ready:
-            self.spark_config.update({"spark.remote": self.remote, **SESSION_SETTINGS})
+            remote = f"{_server(self.url)}/;session_id={uuid4()}"
+            self.spark_config.update({"spark.remote": remote, **SESSION_SETTINGS})
             if urlsplit(self.url).scheme == "sail":
                 _within_process(super().spark_session)
             lake = self.lake.lake
@@ -56,9 +63,13 @@ def _within_process(session: SparkSession) -> None:
     atexit.register(session.client.close)
 
 
-@cache
-def _remote(url: str) -> str:
-    return f"{_server(url)}/;session_id={uuid4()}"
+def _stands(session: SparkSession) -> bool:
+    """Whether the server knows the session."""
+    try:
+        session.conf.get("spark.sql.session.timeZone")
+    except PySparkException:
+        return False
+    return True
 
 
 def checked(url: str) -> str:
