@@ -50,6 +50,9 @@ lock: $(VENV)/.created
 	    --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	"$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --group dev pyproject.toml -o requirements-dev.lock
+	"$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --extra avro --extra postgres \
+	    --constraint requirements-dev.lock pyproject.toml -o deploy/requirements.lock
 
 benchmarks: $(VENV)/.tested
 	"$(BIN)/python" benchmarks/main_job.py

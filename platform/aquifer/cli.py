@@ -87,6 +87,9 @@ def demo(
 @app.command()
 def up(
     port: Annotated[int, typer.Option(help="Port of the UI; a free one if it is taken.")] = 3000,
+    host: Annotated[
+        str, typer.Option(help="Address of the UI, which asks nobody who they are.")
+    ] = "127.0.0.1",
     simulate: Annotated[bool, typer.Option(help="Send live simulated events meanwhile.")] = False,
     rate: Annotated[float, typer.Option(help="Simulated events a second.")] = MODEST_RATE,
 ) -> None:
@@ -99,14 +102,12 @@ def up(
     home = _dagster_home()
     with disk_trouble(), server.only_server(home, lake.leases):
         server.close_runs_of_the_dead(home)
-        free = _free(port)
+        free = _free(host, port)
         taken = f" (port {port} is taken)" if free != port else ""
-        print(
-            f"Dagster is at http://127.0.0.1:{free}{taken} in a moment; Ctrl-C ends it.", flush=True
-        )
+        print(f"Dagster is at http://{host}:{free}{taken} in a moment; Ctrl-C ends it.", flush=True)
         simulator = [sys.executable, "-m", "aquifer.cli", "simulate", "--rate", str(rate)]
         beside = [simulator] if simulate else []
-        asked = server.serve(free, PROJECT, Path(os.environ["DAGSTER_HOME"]), beside)
+        asked = server.serve(host, free, PROJECT, Path(os.environ["DAGSTER_HOME"]), beside)
     raise typer.Exit(0 if asked else 1)
 
 
@@ -332,16 +333,16 @@ def _instant(text: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _free(port: int) -> int:
+def _free(host: str, port: int) -> int:
     for candidate in (port, 0):
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", candidate))
+                probe.bind((host, candidate))
             except OSError:
                 continue
             taken: int = probe.getsockname()[1]
             return taken
-    raise SettingError("no port of 127.0.0.1 is free; close a server and try again")
+    raise SettingError(f"no port of {host} can be had; use an address of this machine")
 
 
 if __name__ == "__main__":

@@ -72,9 +72,9 @@ def close_dead_warm_runs(instance: DagsterInstance) -> None:
 
 
 def serve(
-    port: int, project: Path, dagster_home: Path, beside: Sequence[Sequence[str]] = ()
+    host: str, port: int, project: Path, dagster_home: Path, beside: Sequence[Sequence[str]] = ()
 ) -> bool:
-    """Serve on 127.0.0.1 until a signal; whether it ended because of one.
+    """Serve until a signal; whether it ended because of one.
 
     Args:
         project: the project's folder, with its `workspace.yaml`.
@@ -83,8 +83,8 @@ def serve(
     # Before the start, too: a child inherits an ignored SIGINT (that of a script's background
     # job), and Dagster would then ignore SIGTERM as well. A caught one it does not inherit.
     asked = signals.caught()
-    command = [str(Path(sys.executable).parent / "dagster"), "dev", "-h", "127.0.0.1"]
-    command += ["-p", str(port), "-w", str(project / "workspace.yaml")]
+    command = [str(Path(sys.executable).parent / "dagster"), "dev", "-h", host, "-p", str(port)]
+    command += ["-w", str(project / "workspace.yaml")]
     # A group of its own: a terminal's Ctrl-C would reach all its processes at once, which Dagster
     # ends in order.
     server = subprocess.Popen(
@@ -101,7 +101,7 @@ def serve(
             subprocess.Popen(other, stdin=subprocess.DEVNULL, process_group=server.pid)
             for other in beside
         ]
-        keep_warm = _warm_servers(port, project, dagster_home, server.pid)
+        keep_warm = _warm_servers(host, port, project, dagster_home, server.pid)
         while server.poll() is None and not asked:
             next(keep_warm)
             time.sleep(POLL_SECONDS)
@@ -114,10 +114,12 @@ def serve(
     return bool(asked)
 
 
-def _warm_servers(port: int, project: Path, dagster_home: Path, group: int) -> Iterator[None]:
+def _warm_servers(
+    host: str, port: int, project: Path, dagster_home: Path, group: int
+) -> Iterator[None]:
     """Start the warm server, and again when that and its successors have died."""
     command = [sys.executable, "-m", "aquifer.warm_server", str(dagster_home), str(project)]
-    command += ["--after", str(port)]
+    command += ["--after", host, str(port)]
     while True:
         started = subprocess.Popen(
             command,

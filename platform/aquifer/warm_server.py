@@ -127,11 +127,11 @@ class _Asked(BaseException):
 
 
 def main() -> None:
-    """Serve a Dagster home: `warm_server HOME PROJECT [--after PORT] [--listener HANDLE]`."""
+    """Serve a Dagster home: `warm_server HOME PROJECT [--after HOST PORT] [--listener HANDLE]`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("project", type=Path)
-    parser.add_argument("--after", type=int, help="load when this port of the machine answers")
+    parser.add_argument("--after", nargs=2, metavar=("HOST", "PORT"), help="load when it answers")
     parser.add_argument("--listener", type=int, help="handle of the socket to take over")
     asked = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -151,7 +151,7 @@ def main() -> None:
     server = WarmServer(listener, sources(asked.project), successor)
     try:
         if asked.after:
-            _wait_for(asked.after)
+            _wait_for(*asked.after)
         server.serve()
     except _Asked:
         listener.close()
@@ -178,12 +178,12 @@ def _listener(home: Path, handle: int | None) -> socket.socket:
     return listener
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(host: str, port: str) -> None:
     """Let the UI start first: both would take all of a small machine."""
     deadline = time.monotonic() + LONGEST_START_SECONDS
     while time.monotonic() < deadline:
         with socket.socket() as probe:
-            if not probe.connect_ex(("127.0.0.1", port)):
+            if not probe.connect_ex((host, int(port))):
                 return
         time.sleep(POLL_SECONDS)
 

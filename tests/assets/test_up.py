@@ -69,10 +69,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def up(home: Path, port: int) -> Iterator[subprocess.Popen]:
+def up(home: Path, port: int, *options: str) -> Iterator[subprocess.Popen]:
     """The command as a script's background job, which ignores SIGINT."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "aquifer.cli", "up", "--port", str(port), "--simulate"],
+        [sys.executable, "-m", "aquifer.cli", "up", "--port", str(port), "--simulate", *options],
         cwd=PROJECT,
         env={**os.environ, "AQUIFER_HOME": str(home)},
         stdout=(home / "said").open("w"),
@@ -84,6 +84,11 @@ def up(home: Path, port: int) -> Iterator[subprocess.Popen]:
     finally:
         kill_all(home)
         process.wait()
+
+
+def listening(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return not probe.connect_ex((host, port))
 
 
 def kill_all(home: Path) -> None:
@@ -158,6 +163,7 @@ def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole
         assert address[2] == f"(port {port} is taken)"
         statuses = until(lambda: runs(other))
         assert {statuses[run] for run in left} == {"FAILURE"}
+        assert not listening("127.0.0.2", other)
         until(lambda: simulated(home))
         until(lambda: "aquifer.warm_preload" in commands(home))
         refused = start("up", "--port", str(free_port()), home=home)
@@ -174,7 +180,10 @@ def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole
 
 def test_sales_of_the_simulated_tills_come_to_gold_and_what_follows_lets_them_pass(home):
     lake = environment.resources({"AQUIFER_HOME": str(home)})["lake"].lake
-    with up(home, free_port()):
+    port = free_port()
+    with up(home, port, "--host", "0.0.0.0"):
+        # An address of this machine that a server of 127.0.0.1 does not have.
+        until(lambda: listening("127.0.0.2", port))
         until(lambda: lake.exists("gold.fct_sales") and lake.table("gold.fct_sales").count())
         until(lambda: NICENESS in priorities(home))
 
