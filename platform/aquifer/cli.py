@@ -106,7 +106,7 @@ def up(
         taken = f" (port {port} is taken)" if free != port else ""
         print(f"Dagster is at http://{host}:{free}{taken} in a moment; Ctrl-C ends it.", flush=True)
         simulator = [sys.executable, "-m", "aquifer.cli", "simulate", "--rate", str(rate)]
-        beside = [simulator] if simulate else []
+        beside = {"the simulator": simulator} if simulate else {}
         asked = server.serve(host, free, PROJECT, Path(os.environ["DAGSTER_HOME"]), beside)
     raise typer.Exit(0 if asked else 1)
 

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from dagster import DagsterInstance, RunsFilter
@@ -19,6 +20,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from aquifer import signals, warm_client
 from aquifer.errors import SettingError
 from aquifer.foreground import DEMO, UNFINISHED, close_dead_foreground_runs, close_dead_runs
+from aquifer.kept import kept
 from aquifer.lease import FileLeases, Leases, LeaseTaken
 from aquifer.run_process import RunProcess
 
@@ -29,6 +31,12 @@ POLL_SECONDS = 0.1
 
 LOOK_SECONDS = 5.0
 """How often to look whether there is a warm server."""
+
+DEV = "ignore:Function `dev_command` is superseded"
+"""That there is a newer command for developers says nothing to whoever asked for the UI."""
+
+WARM = "ignore:resource_tracker"
+"""That killed runs have left semaphores, which the warm server removes, is no news."""
 
 PROCESSES = Path("/proc")
 
@@ -72,65 +80,69 @@ def close_dead_warm_runs(instance: DagsterInstance) -> None:
 
 
 def serve(
-    host: str, port: int, project: Path, dagster_home: Path, beside: Sequence[Sequence[str]] = ()
+    host: str, port: int, project: Path, dagster_home: Path, beside: Mapping[str, Sequence[str]]
 ) -> bool:
     """Serve until a signal; whether it ended because of one.
 
     Args:
         project: the project's folder, with its `workspace.yaml`.
-        beside: commands that run meanwhile, and end with it.
+        beside: commands that run meanwhile, and end with it, by what they are called.
     """
     # Before the start, too: a child inherits an ignored SIGINT (that of a script's background
     # job), and Dagster would then ignore SIGTERM as well. A caught one it does not inherit.
     asked = signals.caught()
-    command = [str(Path(sys.executable).parent / "dagster"), "dev", "-h", host, "-p", str(port)]
-    command += ["-w", str(project / "workspace.yaml")]
-    # A group of its own: a terminal's Ctrl-C would reach all its processes at once, which Dagster
-    # ends in order.
-    server = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-        # That there is a newer command for developers says nothing to whoever asked for the UI.
-        env={**os.environ, "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded"},
-    )
-    # Its input ends with this process, by kill -9 too; then it ends the group.
+    # Its input ends with this process, by kill -9 too; then it ends the group, which is one of its
+    # own: a terminal's Ctrl-C would reach all its processes at once, which Dagster ends in order.
     guard = ["sh", "-c", "read _; kill -TERM 0"]
-    with subprocess.Popen(guard, stdin=subprocess.PIPE, process_group=server.pid):
+    with subprocess.Popen(guard, stdin=subprocess.PIPE, process_group=0) as leader:
+        group = leader.pid
+        dagster = kept("Dagster", lambda: _start(_dagster(host, port, project), group, DEV))
         others = [
-            subprocess.Popen(other, stdin=subprocess.DEVNULL, process_group=server.pid)
-            for other in beside
+            _warm_servers(host, port, project, dagster_home, group),
+            *(kept(name, partial(_start, other, group)) for name, other in beside.items()),
         ]
-        keep_warm = _warm_servers(host, port, project, dagster_home, server.pid)
-        while server.poll() is None and not asked:
-            next(keep_warm)
+        running: list[subprocess.Popen[bytes]] = []
+        for server in dagster:
+            running = [server, *filter(None, (next(other, None) for other in others))]
+            if asked:
+                break
             time.sleep(POLL_SECONDS)
-        for process in (server, *others):
+        for process in running:
             process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            for process in (server, *others):
+            for process in running:
                 process.wait(PATIENCE_SECONDS)
-    _kill_what_stays(server.pid)
+    _kill_what_stays(group)
     return bool(asked)
+
+
+def _dagster(host: str, port: int, project: Path) -> list[str]:
+    command = [str(Path(sys.executable).parent / "dagster"), "dev", "-h", host, "-p", str(port)]
+    return [*command, "-w", str(project / "workspace.yaml")]
 
 
 def _warm_servers(
     host: str, port: int, project: Path, dagster_home: Path, group: int
-) -> Iterator[None]:
-    """Start the warm server, and again when that and its successors have died."""
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Keep a warm server, which may be a successor of what was started."""
     command = [sys.executable, "-m", "aquifer.warm_server", str(dagster_home), str(project)]
     command += ["--after", host, str(port)]
-    while True:
-        started = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            process_group=group,
-            # That killed runs have left semaphores, which it removes, is no news.
-            env={**os.environ, "PYTHONWARNINGS": "ignore:resource_tracker"},
-        )
-        while started.poll() is None or warm_client.listens(dagster_home):
-            for _ in range(int(LOOK_SECONDS / POLL_SECONDS)):
-                yield
+    looked = 0.0
+
+    def lives(process: subprocess.Popen[bytes]) -> bool:
+        nonlocal looked
+        if process.poll() is None or time.monotonic() < looked + LOOK_SECONDS:
+            return True
+        looked = time.monotonic()
+        return warm_client.listens(dagster_home)
+
+    return kept("the warm server", lambda: _start(command, group, WARM), lives)
+
+
+def _start(command: Sequence[str], group: int, unwarned: str = "") -> subprocess.Popen[bytes]:
+    """Start a process of the group."""
+    environment = {**os.environ, **({"PYTHONWARNINGS": unwarned} if unwarned else {})}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=group, env=environment)
 
 
 def _kill_what_stays(group: int) -> None:
