@@ -13,11 +13,14 @@ import progress
 import pytest
 from dagster import DagsterInstance
 from disk import Disk
+from reliability import fault, pytest_addoption, pytest_terminal_summary
 
 from aquifer.dagster_home import dagster_home
 from aquifer.lake import Lake
 from aquifer.lease import FileLeases
 from aquifer.query import Queries
+
+__all__ = ["fault", "pytest_addoption", "pytest_terminal_summary"]
 
 PROJECT = Path(__file__).parents[1]
 
