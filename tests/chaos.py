@@ -8,7 +8,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -26,7 +25,7 @@ from aquifer.landing import LandingFolder
 from aquifer.quarantine import quarantine_name
 from assets import tables
 from assets.silver.pos_events import pos_events
-from resources.event_log.embedded import EmbeddedEventLog
+from resources.event_log.opening import EMBEDDED, opened
 from resources.simulation.streams.catalogue import catalogue
 from resources.simulation.streams.dirt import REPEATS, Dirt, damaged
 from resources.simulation.streams.stream import EventStream
@@ -98,12 +97,12 @@ def void_of(sale: Mapping[str, Any]) -> bytes:
     return json.dumps({**void, "lines": None, "payment": None}).encode()
 
 
-def produce(folder: Path, events: Sequence[Produced]) -> None:
-    """Append events to the log in a folder, in one batch a topic."""
+def produce(folder: Path, events: Sequence[Produced], url: str = EMBEDDED) -> None:
+    """Append events to the log of a URL, the embedded one in a folder, in one batch a topic."""
     by_topic: dict[str, list[Produced]] = defaultdict(list)
     for event in events:
         by_topic[event.topic].append(event)
-    with closing(EmbeddedEventLog(folder)) as log:
+    with opened(url, folder) as log:
         for topic, sent in by_topic.items():
             log.create_topic(topic)
             rows = [{"key": e.key.encode(), "value": e.value, "timestamp": START} for e in sent]
@@ -323,14 +322,22 @@ class Killings:
         home: a new home.
         undisturbed: what the home is held against after each kill.
         events: those that are sent, the same as in the other home.
+        log: URL of the event log.
     """
 
     def __init__(
-        self, nursery: Any, home: Any, undisturbed: Undisturbed, events: list[Produced], seed: int
+        self,
+        nursery: Any,
+        home: Any,
+        undisturbed: Undisturbed,
+        events: list[Produced],
+        seed: int,
+        log: str = EMBEDDED,
     ) -> None:
         self.wreck = Wreck(home)
         self.kills = 0
-        self._nursery = nursery
+        self._drain = partial(nursery.drain, home, AQUIFER_EVENT_LOG=log)
+        self._log = log
         self._home = home
         self._undisturbed = undisturbed
         self._pieces = [events[n : n + A_PIECE] for n in range(0, len(events), A_PIECE)]
@@ -351,7 +358,7 @@ class Killings:
     def finish(self) -> None:
         """Send what is left, and drain undisturbed."""
         self._produce(len(self._pieces))
-        assert self._nursery.drain(self._home) == 0
+        assert self._drain() == 0
 
     def _seen(self, state: str) -> bool:
         return any(found.endswith(state) for found in self.wreck.states)
@@ -362,8 +369,7 @@ class Killings:
         files = progress.count(self._home.folder, within) + self._dice.randint(1, point.files)
         self._produce(PIECES_A_KILL if point.ends else 1)
         drain = partial(
-            self._nursery.drain,
-            self._home,
+            self._drain,
             kill_at=files,
             within=within,
             idle_seconds=0 if point.ends else 1,
@@ -383,5 +389,5 @@ class Killings:
 
     def _produce(self, pieces: int) -> None:
         for piece in self._pieces[:pieces]:
-            produce(self._home.folder / "events", piece)
+            produce(self._home.folder / "events", piece, self._log)
         del self._pieces[:pieces]

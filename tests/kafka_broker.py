@@ -10,6 +10,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from network import Network
 
 from deploy.servers import Server, free_ports
 
@@ -22,8 +23,9 @@ controller.quorum.bootstrap.servers=127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=OPEN
 listeners={listeners},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners={listeners}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,OPEN:PLAINTEXT,SASL:SASL_SSL,MTLS:SSL
+advertised.listeners={advertised}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,OPEN:PLAINTEXT,FAR:PLAINTEXT,SASL:SASL_SSL,\
+MTLS:SSL
 ssl.keystore.type=PEM
 ssl.keystore.location={folder}/broker.pem
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN
@@ -45,7 +47,7 @@ log.segment.delete.delay.ms=100
 
 
 class Broker(Server):
-    """A broker; `url` is its open listener's."""
+    """A broker; `url` is its open listener's, `far` that of one behind a network."""
 
     name = "kafka"
     sets = ("kafka",)
@@ -53,20 +55,21 @@ class Broker(Server):
     def __init__(self, folder: Path) -> None:
         if not shutil.which("openssl"):
             sys.exit("the cluster tests need openssl; on Debian: apt install openssl")
-        self.open, self.sasl, self.mtls, controller = free_ports(4)
+        self.open, self.sasl, self.mtls, self._near, controller = free_ports(5)
         ports = {"OPEN": self.open, "SASL": self.sasl, "MTLS": self.mtls}
+        self.network = Network(self._near)
         super().__init__(folder)
         self.settings["KAFKA_PROPERTIES"] = str(self.file("server.properties"))
         for name in ("broker", "client"):
             _certificate(self.folder, name)
         key, certificate = self.file("broker.key"), self.file("broker.crt")
         self.file("broker.pem").write_text(key.read_text() + certificate.read_text())
-        listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
         self.file("server.properties").write_text(
             PROPERTIES.format(
                 folder=self.folder,
                 controller=controller,
-                listeners=listeners,
+                listeners=_listeners(ports | {"FAR": self._near}),
+                advertised=_listeners(ports | {"FAR": self.network.port}),
                 user=USER,
                 password=PASSWORD,
             )
@@ -75,6 +78,10 @@ class Broker(Server):
     @property
     def url(self) -> str:
         return f"kafka://127.0.0.1:{self.open}"
+
+    @property
+    def far(self) -> str:
+        return f"kafka://127.0.0.1:{self.network.port}"
 
     def file(self, name: str) -> Path:
         """A key, a certificate or the configuration."""
@@ -86,6 +93,10 @@ class Broker(Server):
             return bool(client.list_topics(timeout=2).brokers)
         except KafkaException:
             return False
+
+
+def _listeners(ports: dict[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
 def _certificate(folder: Path, name: str) -> None:

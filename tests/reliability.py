@@ -21,9 +21,9 @@ OPTION = "--reliability"
 
 HEAD = """# Reliability
 
-Each row is a test that injects a fault, waits until the platform is well again without hands, and then
-compares the tables with those of an undisturbed run. `make reliability` runs the tests and writes this
-table; seconds are those from the fault until all is well, on 2 cores.
+Each row is a test that injects a fault, waits until the platform is well again without hands, and
+then compares the tables with those of an undisturbed run. `make reliability` runs the tests and
+writes this table; seconds are those from the fault until all is well, on 2 cores.
 
 | injected | lost | recovered after | test |
 |---|---|---:|---|

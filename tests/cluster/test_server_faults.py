@@ -1,0 +1,156 @@
+"""The platform outlives the death of each of its processes and servers, and loses nothing.
+
+A server that dies is started again, as a service manager does; all else is the platform's own.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import chaos
+import pytest
+from conftest import Home
+from kafka_broker import Broker
+from ups import free_port, processes, until, up
+
+from aquifer.errors import AquiferError
+from aquifer.run_process import RunProcess
+from deploy.servers import Postgres, Server
+from resources.event_log.opening import opened
+
+CUT_SECONDS = 60
+
+PROCESSES = {
+    "the daemon": "dagster._daemon",
+    "the webserver": "dagster_webserver",
+    "the code server": "dagster api grpc",
+    "the warm server": "aquifer.warm_preload",
+}
+"""What is to be found in the command lines of the platform's processes."""
+
+TABLES = [chaos.BRONZE, chaos.SILVER, chaos.QUARANTINE, chaos.GOLD, "silver.iot_readings"]
+
+
+@dataclass
+class Platform:
+    """`aquifer up` on a broker behind a network and on PostgreSQL, with simulated events."""
+
+    home: Home
+    broker: Broker
+    postgres: Postgres
+
+    def command_lines(self) -> Iterator[tuple[int, str]]:
+        for process in processes(self.home.folder):
+            with suppress(OSError):
+                yield process, Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+
+    def kill(self, name: str) -> None:
+        """Kill all processes that are called so."""
+        sign = PROCESSES[name]
+        found = until(lambda: [p for p, line in self.command_lines() if sign in line])
+        for process in found:
+            os.kill(process, signal.SIGKILL)
+
+    def kill_a_run(self) -> None:
+        """Kill a run that is at work."""
+        runs = self.home.folder / "dagster" / "storage"
+        alive = until(lambda: [pid for f in runs.iterdir() if (pid := RunProcess(f).pid)])
+        os.kill(alive[0], signal.SIGKILL)
+
+    def sells_since(self, instant: datetime) -> bool:
+        """Whether a sale of after an instant is in gold."""
+        with suppress(AquiferError):
+            (row,) = self.home.rows(LATEST)
+            return row["latest"] is not None and row["latest"].replace(tzinfo=UTC) > instant
+        return False
+
+    def recover(self) -> None:
+        """Wait for sales of after now."""
+        now = datetime.now(UTC)
+        until(lambda: self.sells_since(now))
+
+
+LATEST = "select max(sold_at) as latest from gold.fct_sales where channel = 'store'"
+
+
+@pytest.fixture(scope="module")
+def platform(homes, tmp_path_factory) -> Iterator[Platform]:
+    broker = Broker(tmp_path_factory.mktemp("broker"))
+    postgres = Postgres(tmp_path_factory.mktemp("postgres"))
+    broker.start()
+    postgres.start()
+    home = homes("platform")
+    settings = {
+        "AQUIFER_EVENT_LOG": broker.far,
+        "AQUIFER_DATABASE": postgres.create("dagster"),
+    }
+    platform = Platform(home, broker, postgres)
+    with up(home.folder, free_port(), **settings):
+        platform.recover()
+        yield platform
+    broker.stop()
+    postgres.stop()
+
+
+def die(server: Server) -> None:
+    server.signal(signal.SIGKILL)
+    server.wait()
+    server.start()
+
+
+def be_cut_off(platform: Platform) -> None:
+    platform.broker.network.cut()
+    Event().wait(CUT_SECONDS)
+    platform.broker.network.mend()
+
+
+FAULTS: dict[str, Callable[[Platform], None]] = {
+    "kill -9 of a run that drains": Platform.kill_a_run,
+    **{f"kill -9 of {name}": lambda p, name=name: p.kill(name) for name in PROCESSES},
+    "kill -9 of the broker": lambda platform: die(platform.broker),
+    "kill -9 of PostgreSQL": lambda platform: die(platform.postgres),
+    f"the network to the broker cut for {CUT_SECONDS} s": be_cut_off,
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_events_come_to_gold_again_without_hands(platform, fault, name):
+    with fault(f"{name}, `aquifer up` at work"):
+        FAULTS[name](platform)
+        platform.recover()
+
+
+def test_after_all_of_it_the_tables_are_those_of_an_undisturbed_home(platform, nursery, homes):
+    """Which reads the same events, of the same broker."""
+    log = {"AQUIFER_EVENT_LOG": platform.broker.url}
+    with opened(platform.broker.url, platform.home.folder) as events:
+        assert events.end_offsets("pos.events")
+    for process in processes(platform.home.folder):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    assert nursery.drain(platform.home, **log) == 0
+    undisturbed = homes("undisturbed")
+    assert nursery.drain(undisturbed, **log) == 0
+    assert len(undisturbed.content(chaos.SILVER)) > 100
+    assert platform.home.differing(undisturbed, TABLES) == []
+
+
+def test_a_drain_of_kafka_killed_at_20_points_leaves_what_the_embedded_log_does(
+    kafka, nursery, homes, fault
+):
+    """Among them: bronze committed, and the offset in Kafka not yet."""
+    events = chaos.history(20261122, 640)
+    undisturbed = chaos.Undisturbed(homes("embedded"))
+    chaos.produce(undisturbed.home.folder / "events", events)
+    assert nursery.drain(undisturbed.home) == 0
+    home = homes("killed")
+    killings = chaos.Killings(nursery, home, undisturbed, events, 20261122, kafka.url)
+    with fault("kill -9 of a drain of Kafka, at 20 points, of each pair of commits one"):
+        killings.kill(20)
+        killings.finish()
+    assert home.differing(undisturbed.home, undisturbed.home.lake.names()) == []
