@@ -171,9 +171,14 @@ class Postgres(Server):
             # It refuses to run as root. Its folder has to be its own, those above open to it.
             self.run_as = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
             shutil.chown(self.folder, "postgres", "postgres")
+
+    def start(self) -> None:
+        if self.run_as:
+            # At each start: those above may be a temporary folder that others tidy up.
             for above in self.folder.parents:
                 if not above.stat().st_mode & 0o001:
                     above.chmod(above.stat().st_mode | 0o001)
+        super().start()
 
     def url(self, database: str) -> str:
         return f"postgresql://{self.user}:{quote(self.password)}@{HOST}:{self.port}/{database}"

@@ -94,7 +94,11 @@ class EventLog(EventReader, Protocol):
         ...
 
     def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Record that a group has taken in what is before these offsets."""
+        """Record that a group has taken in what is before these offsets.
+
+        Raises:
+            PassingError: it is not recorded, which the next commit makes up for.
+        """
         ...
 
     def committed(self, group: str, topic: str) -> Mapping[int, int]:

@@ -32,6 +32,9 @@ from resources.event_log.partitioner import partitions_of
 LARGEST_EVENT = 32 * 1024 * 1024
 """Bytes; of this project's topics, and of what is sent at once."""
 
+COMMIT_PATIENCE = timedelta(seconds=10)
+"""How long a commit waits for a broker: what is read meanwhile is worth more."""
+
 REQUEST_SECONDS = 5.0
 """How long one question may take before it is asked again."""
 
@@ -132,7 +135,7 @@ class KafkaEventLog:
                 if place.error:
                     raise KafkaException(place.error)
 
-        self._client.ask(commit)
+        self._client.ask(commit, COMMIT_PATIENCE)
 
     def committed(self, group: str, topic: str) -> Mapping[int, int]:
         places = [TopicPartition(topic, n) for n in self._known(topic)]

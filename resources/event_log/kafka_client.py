@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from aquifer.errors import AquiferError, SettingError
+from aquifer.errors import AquiferError, PassingError, SettingError
 
 Answer = TypeVar("Answer")
 
@@ -74,6 +74,10 @@ class KafkaFailure(AquiferError):
     """A cluster does not answer, does not let this client in, or does not take an event."""
 
 
+class KafkaAway(KafkaFailure, PassingError):
+    """A cluster does not answer."""
+
+
 class KafkaClient:
     """The connection to a cluster for its administration, and the configuration of any other."""
 
@@ -112,14 +116,19 @@ class KafkaClient:
                 f"cannot use the AQUIFER_KAFKA_ settings for {self.servers}: {said}"
             ) from error
 
-    def ask(self, question: Callable[[], Answer]) -> Answer:
+    def ask(self, question: Callable[[], Answer], patience: timedelta | None = None) -> Answer:
         """The answer of the cluster, waiting for a broker that is away.
+
+        Args:
+            patience: how long at most; None: as long as for anything.
 
         Raises:
             KafkaFailure: it has not come back in time, or refuses this client.
             KafkaException: any other error.
         """
         deadline = self.deadline()
+        if patience is not None:
+            deadline = min(deadline, time.monotonic() + patience.total_seconds())
         while True:
             try:
                 answer = question()
@@ -156,10 +165,10 @@ class KafkaClient:
         with suppress(KafkaException):
             self.admin.list_topics(timeout=1)
 
-    def does_not_answer(self, error: KafkaError | None = None) -> KafkaFailure:
+    def does_not_answer(self, error: KafkaError | None = None) -> KafkaAway:
         """What to say of a cluster that has been waited for long enough."""
         said = self._last or error
-        return KafkaFailure(
+        return KafkaAway(
             f"Kafka at {self.servers} does not answer{f': {line(said)}' if said else ''}; start "
             "it, or correct AQUIFER_EVENT_LOG"
         )

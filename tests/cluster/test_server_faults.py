@@ -50,11 +50,15 @@ class Platform:
                 yield process, Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
 
     def kill(self, name: str) -> None:
-        """Kill all processes that are called so."""
+        """Kill all processes that are called so, and wait for their successors."""
         sign = PROCESSES[name]
-        found = until(lambda: [p for p, line in self.command_lines() if sign in line])
+        found = until(lambda: self._called(sign))
         for process in found:
             os.kill(process, signal.SIGKILL)
+        until(lambda: self._called(sign) - found)
+
+    def _called(self, sign: str) -> set[int]:
+        return {process for process, line in self.command_lines() if sign in line}
 
     def kill_a_run(self) -> None:
         """Kill a run that is at work."""
