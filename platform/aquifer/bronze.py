@@ -60,6 +60,8 @@ class BronzeTable(ABC):
     """Whether what cannot be read is named and passed over."""
     is_row: ClassVar[str] = "true"
     """SQL that tells rows of the source from records of the platform."""
+    is_repeat: ClassVar[str] = "false"
+    """SQL that tells rows that only say again what the row before has said."""
 
     @abstractmethod
     def batches(self, lake: Lake, source: Any) -> Iterator[Batch]:

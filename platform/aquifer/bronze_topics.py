@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aquifer.bronze import Batch, BronzeTable
+from aquifer.conform import EMPTY, timestamp
 from aquifer.contract import Contract, contract_fields
 from aquifer.errors import SourceError
 from aquifer.eventlog import EventLog, EventReader
@@ -18,12 +19,21 @@ NUL = b"\0"
 BYTES = "_bytes"
 """The column that keeps a value which is no text."""
 
+TOMBSTONE = f"value is null and {BYTES} is null"
+"""SQL that tells an event without a value, which follows that of a delete and says nothing new."""
+
 
 @dataclass(frozen=True)
 class TopicTable(BronzeTable):
-    """Change events of one topic of an event log, as Debezium envelopes."""
+    """Change events of one topic of an event log, as Debezium envelopes.
+
+    Args:
+        changed_at: the column by which a source may tell when its row changed; else, and without
+            such a column, it is the time of the event.
+    """
 
     topic: str = ""
+    changed_at: str = ""
     events_per_commit: int = 500_000
 
     technical = pa.schema(
@@ -36,6 +46,7 @@ class TopicTable(BronzeTable):
     )
 
     skips_unreadable = True
+    is_repeat = TOMBSTONE
 
     def batches(self, lake: Lake, source: EventReader) -> Iterator[Batch]:
         begins = source.begin_offsets(self.topic)
@@ -95,15 +106,22 @@ class TopicTable(BronzeTable):
         return "value"
 
     def decoded(self, contract: type[Contract]) -> str:
-        fields = ", ".join(f"{column.name} string" for column in contract_fields(contract))
+        names = {column.name for column in contract_fields(contract)} | {self.changed_at} - {""}
+        fields = ", ".join(f"{name} string" for name in sorted(names))
+        told = f"{timestamp(f'raw.{self.changed_at}')}, " if self.changed_at else ""
         return (
-            "select coalesce(event.after, event.before) as raw, event.op as _op, "
-            "timestamp_micros(event.source.ts_us) as _changed_at, event.source.lsn as _order, "
+            f"select raw, case when {TOMBSTONE} then '{EMPTY}' else event.op end as _op, "
+            f"coalesce({told}timestamp_micros(event.source.ts_us)) as _changed_at, "
+            # A log keeps the order of a key also when the database, and with it the positions in
+            # its own log, went back to an earlier state. Rows of several partitions are of one
+            # key only if that is written in several ways.
+            "shiftleft(_offset, 16) + _partition as _order, "
             f"concat_ws('/', '{self.topic}', _partition, _offset) as _position, "
             f"'{self.topic}' as _source, value as _raw, {self.origin} as _origin from "
+            "(select *, coalesce(event.after, event.before) as raw from "
             "(select *, from_json(value, "
             f"'op string, before struct<{fields}>, after struct<{fields}>, "
-            "source struct<ts_us: bigint, lsn: bigint>') as event from received)"
+            "source struct<ts_us: bigint>') as event from received))"
         )
 
     def fields_of(self, refused: Mapping[str, Any]) -> dict[str, str | None]:

@@ -66,13 +66,14 @@ class MergedTable(SilverTable):
         quarantined = quarantine(runtime, self.name, staged, superseded)
         seq = self._merge(runtime, staged, place, superseded)
         counts = self._counts(runtime, staged, seq)
+        rows_in, repeats = self._received(rows)
         sample = session.table(staged).where(CLEAN).limit(5).toArrow()
         done = Advance(
             self.name,
-            rows_in=int(rows.where(self.reads.is_row).count()),
+            rows_in=rows_in,
             kept=counts["kept"],
             quarantined=quarantined,
-            duplicates=counts["clean"] - counts["distinct_keys"],
+            duplicates=counts["clean"] - counts["distinct_keys"] + repeats,
             written=counts["written"],
             reasons=_reasons(runtime, staged) if quarantined else {},
             sample=sample_markdown(sample, self.contract),
@@ -122,6 +123,12 @@ class MergedTable(SilverTable):
             return []
         rows = runtime.session.sql(f"select distinct _file from {staged} where _delivery > 1")
         return sorted(rows.toArrow()["_file"].to_pylist())
+
+    def _received(self, rows: DataFrame) -> tuple[int, int]:
+        """How many rows the source sent, and how many of them say nothing by themselves."""
+        columns = (f"count_if({sql})" for sql in (self.reads.is_row, self.reads.is_repeat))
+        sent, repeats = rows.selectExpr(*columns).toArrow().to_pylist()[0].values()
+        return sent, repeats
 
     def _counts(self, runtime: Runtime, staged: str, seq: int) -> dict[str, int]:
         """Kept rows are counted in the table, not in the batch: a lost row would be missed."""
