@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import kafka_broker
 import pytest
 
+from deploy.servers import KafkaConnect, Postgres
+
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka_broker.Broker]:
@@ -13,3 +15,23 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka_broker.Bro
     kafka.start()
     yield kafka
     kafka.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A running PostgreSQL."""
+    postgres = Postgres(tmp_path_factory.mktemp("postgres"))
+    postgres.start()
+    yield postgres
+    postgres.stop()
+
+
+@pytest.fixture(scope="session")
+def worker(
+    kafka: kafka_broker.Broker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KafkaConnect]:
+    """A running worker of Kafka Connect."""
+    worker = KafkaConnect(tmp_path_factory.mktemp("connect"), f"127.0.0.1:{kafka.open}")
+    worker.start()
+    yield worker
+    worker.stop()

@@ -1,0 +1,80 @@
+"""Changes of PostgreSQL come by Debezium and Kafka to the same tables as those of the outbox."""
+
+import captured
+import pytest
+from captured import TABLES, Shop, Taken
+
+from aquifer.lake import DELETED
+
+GOLD = ["gold.dim_customer", "gold.dim_store", "gold.dim_geography", "gold.fct_orders"]
+BUILT = [*GOLD, "gold.dim_product", "gold.dim_date"]
+
+ADA = "'17850', 'Ada ''Countess'' \"of\" Lovelace', 'ada@example.org', null, '1 \\ Road', 'Łódź'"
+
+BEFORE = [
+    f"insert into customers values ({ADA}, 'Poland')",
+    "insert into customers values ('12583', '漢字 🛒', null, '+44 1', '', 'Leeds', 'EIRE')",
+    "insert into stores values ('S01', 'First', 'Leeds', 'United Kingdom', '2010-01-31')",
+    "insert into regions values ('EIRE', 'Isles')",
+    "insert into products values ('10001', 'Mug', 'Kitchen', '9.20', '4.1')",
+    "insert into orders (order_id, customer_id, store_id, status, placed_at, currency) "
+    "values ('W1', '17850', 'S01', 'placed', '2011-03-13 08:26:00', 'GBP')",
+    "insert into order_lines values ('W1-1', 'W1', 1, '10001', 6, '9.20')",
+    "insert into stock_movements values "
+    "('R-1', 'S01', '10001', 12, 'receipt', '2010-12-01 09:00:00.25')",
+]
+AFTERWARDS = [
+    "update customers set city = 'Kraków', phone = '+48' where customer_id = '17850'",
+    "update orders set status = 'paid', paid_at = '2011-03-13 09:00:00' where order_id = 'W1'",
+    "update products set list_price = '9.2', cost = '0.0001'",
+    "insert into order_lines values ('W1-2', 'W1', 2, '10001', 1, '1234567890.1234')",
+    "delete from order_lines where order_line_id = 'W1-1'",
+    "delete from customers where customer_id = '12583'",
+    "update stores set name = 'O''Connell\n\"Street\"'",
+    "update regions set region = 'North'",
+]
+AT_LAST = [
+    "insert into customers values ('12583', 'Back', null, null, null, null, 'EIRE')",
+    "update orders set status = 'shipped', shipped_at = '2011-03-14 00:00:00'",
+    "delete from regions where country = 'EIRE'",
+    "update customers set city = null where customer_id = '17850'",
+    "delete from stock_movements",
+]
+
+
+@pytest.fixture
+def shop(kafka, postgres, worker, tmp_path):
+    with captured.shop(tmp_path, kafka, postgres, worker) as shop:
+        yield shop
+
+
+def content(world: Taken) -> dict[str, list[tuple]]:
+    """Every row of the tables of silver, with whether it is deleted, and of gold."""
+    silver = {
+        table.name: sorted(
+            (*(row[column] for column in table.target.columns), row[DELETED])
+            for row in world.rows(table.name)
+        )
+        for table in TABLES
+    }
+    return silver | world.content(*GOLD)
+
+
+def test_every_table_is_the_same_as_from_the_outbox(shop: Shop, tmp_path):
+    shop.write(*BEFORE)
+    shop.capture()
+    shop.settle()
+    shop.write(*AFTERWARDS)
+    shop.execute("alter table customers add column loyalty text not null default 'née'")
+    shop.write(*AT_LAST)
+    shop.settle()
+    embedded = Taken(tmp_path / "embedded")
+    embedded.make_silver()
+    embedded.take_in(shop.outbox)
+    assert embedded.build(*BUILT) == []
+    expected = content(embedded)
+    taken = Taken(tmp_path / "captured")
+    taken.make_silver()
+    taken.take_in(shop.log)
+    assert taken.build(*BUILT) == []
+    assert content(taken) == expected
