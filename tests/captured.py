@@ -4,10 +4,14 @@ Belongs here: writing to it, waiting for what has been captured, and leaving not
 not: the servers (`deploy.servers`), what is tested on them.
 """
 
+import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -16,19 +20,24 @@ import requests
 from kafka_broker import Broker
 from worlds import World
 
+from aquifer.errors import PassingError
+from aquifer.eventlog import EventReader
+from aquifer.instants import micros
 from assets import tables
 from deploy import connector
 from deploy.servers import KafkaConnect, Postgres
 from resources.event_log.kafka import KafkaEventLog
 from resources.event_log.kafka_client import KafkaClient
+from resources import order_database
 from resources.order_database import TOPICS, OutboxEventLog, create_tables
-from resources.order_server import OrderServer
+from resources.order_server import CHANGED_AT, OrderServer
 from resources.sqlite import connect, transaction
 
 SECONDS = 120
 """How long anything may take that comes by itself."""
 
 TABLES = [table for table in tables.silver if table.reads.resource == "orders"]
+TABLES_OF = {f"orders.{table}": columns for table, columns in order_database.TABLES.items()}
 SENTINELS = "orders.regions"
 
 
@@ -63,9 +72,16 @@ class Shop:
                 connection.execute(statement)
 
     def write(self, *statements: str) -> None:
-        """Change the simulation's database, and the server's with it."""
+        """Change the simulation's database, and the server's with it as soon as it answers."""
         self.play(*statements)
-        self.server.apply(self.outbox.path)
+        until(self._applies, "the server has taken the changes")
+
+    def _applies(self) -> bool:
+        try:
+            self.server.apply(self.outbox.path)
+        except PassingError:
+            return False
+        return True
 
     def execute(self, sql: str) -> list[tuple]:
         """Run a statement on the server, in the shop's database."""
@@ -96,6 +112,24 @@ class Shop:
             return any(name.encode() in key for key in events["key"].to_pylist())
 
         return until(captured, "the last change is captured")
+
+    def changes(self, log: EventReader) -> Counter[tuple]:
+        """How often each change stands in a log, told by its topic, key, operation and time."""
+        found: Counter[tuple] = Counter()
+        for topic in TOPICS:
+            events = log.read(topic, dict.fromkeys(log.end_offsets(topic), 0), 1_000_000)
+            for value in events["value"].to_pylist():
+                change = json.loads(value)
+                row = change["after"] or change["before"]
+                told = row.get(CHANGED_AT)
+                at = micros(datetime.fromisoformat(told)) if told else change["source"]["ts_us"]
+                key = row[TABLES_OF[topic][0]]
+                # What a snapshot reads has once been created.
+                found[topic, key, "c" if change["op"] == "r" else change["op"], at] += 1
+                if change["op"] == "d" and not told:
+                    # On the server a row is told when it goes before it does.
+                    found[topic, key, "u", at] += 1
+        return found
 
     def close(self) -> None:
         """Remove the connector, its position, its slot, its topics and the database."""
@@ -138,6 +172,40 @@ def shop(
         yield shop
     finally:
         shop.close()
+
+
+class Stream(Thread):
+    """Changes that are written one after the other, until it is left."""
+
+    def __init__(self, shop: Shop):
+        super().__init__()
+        self.written = 0
+        self._shop = shop
+        self._ended = Event()
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            key = f"'{self.written:05}'"
+            self._shop.write(
+                f"insert into customers (customer_id, name, country) values ({key}, 'A', 'EIRE')",
+                f"update customers set name = 'B' where customer_id = {key}",
+                f"delete from customers where customer_id = {key} and {self.written} % 3 = 0",
+            )
+            self.written += 1
+
+    def wait_for(self, more: int) -> None:
+        """Wait until so many more customers have been written."""
+        aim = self.written + more
+        until(lambda: self.written >= aim or not self.is_alive(), "changes are written")
+        assert self.is_alive()
+
+    def __enter__(self) -> "Stream":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
 
 
 class Taken(World):

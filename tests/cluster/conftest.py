@@ -1,6 +1,8 @@
 """The real servers that the tests of this folder run on, one of each for all of them."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import kafka_broker
 import pytest
@@ -18,12 +20,14 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka_broker.Bro
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A running PostgreSQL."""
-    postgres = Postgres(tmp_path_factory.mktemp("postgres"))
-    postgres.start()
-    yield postgres
-    postgres.stop()
+    # It runs as another user, to whom pytest closes its folders whenever a session begins.
+    with TemporaryDirectory() as folder:
+        postgres = Postgres(Path(folder))
+        postgres.start()
+        yield postgres
+        postgres.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Changes of PostgreSQL come by Debezium and Kafka to the same tables as those of the outbox."""
 
+import signal
+
 import captured
 import pytest
-from captured import TABLES, Shop, Taken
+from captured import TABLES, Shop, Stream, Taken
 
 from aquifer.lake import DELETED
 
@@ -78,3 +80,21 @@ def test_every_table_is_the_same_as_from_the_outbox(shop: Shop, tmp_path):
     taken.take_in(shop.log)
     assert taken.build(*BUILT) == []
     assert content(taken) == expected
+
+
+@pytest.mark.parametrize("killed", ["worker", "postgres", "kafka"])
+def test_a_server_that_is_killed_amid_changes_loses_and_doubles_nothing(shop, request, killed):
+    server = request.getfixturevalue(killed)
+    shop.capture()
+    shop.settle()
+    with Stream(shop) as stream:
+        stream.wait_for(100)
+        server.signal(signal.SIGKILL)
+        server.wait()
+        if killed != "postgres":
+            stream.wait_for(20)
+        server.start()
+        print(f"{killed}: caught up {shop.settle():.1f} s after it was back")
+        stream.wait_for(20)
+    shop.settle()
+    assert shop.changes(shop.log) == shop.changes(shop.outbox)
