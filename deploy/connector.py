@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from aquifer.eventlog import PARTITIONS
-from resources.order_database import TABLES
+from resources.order_database import SNAPSHOTS, TABLES
 
 NAME = "orders"
 """Of the connector, and what the names of its topics begin with."""
@@ -38,6 +38,8 @@ def configuration(url: str) -> dict[str, str]:
         "table.include.list": ",".join(f"public.{table}" for table in TABLES),
         # A slot that is lost, with the changes that it held back, is made good by a new snapshot.
         "snapshot.mode": "when_needed",
+        "notification.enabled.channels": "sink",
+        "notification.sink.topic.name": SNAPSHOTS,
         "decimal.handling.mode": "string",
         "time.precision.mode": "isostring",
         # A truncation would pass unheard of.

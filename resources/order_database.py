@@ -39,6 +39,9 @@ TABLES: Mapping[str, Sequence[str]] = {
 
 TOPICS = sorted(f"orders.{table}" for table in TABLES)
 
+SNAPSHOTS = "orders.snapshots"
+"""The topic in which a connector tells of the snapshots that it takes; an outbox needs none."""
+
 CAPTURED = (("c", "insert", "new"), ("u", "update", "new"), ("d", "delete", "old"))
 """Debezium's name of a change, SQL's, and the row that has its key."""
 

@@ -26,9 +26,9 @@ from aquifer.instants import micros
 from assets import tables
 from deploy import connector
 from deploy.servers import KafkaConnect, Postgres
+from resources import order_database
 from resources.event_log.kafka import KafkaEventLog
 from resources.event_log.kafka_client import KafkaClient
-from resources import order_database
 from resources.order_database import TOPICS, OutboxEventLog, create_tables
 from resources.order_server import CHANGED_AT, OrderServer
 from resources.sqlite import connect, transaction
@@ -163,9 +163,7 @@ class Shop:
 
 
 @contextmanager
-def shop(
-    folder: Path, kafka: Broker, postgres: Postgres, worker: KafkaConnect
-) -> Iterator[Shop]:
+def shop(folder: Path, kafka: Broker, postgres: Postgres, worker: KafkaConnect) -> Iterator[Shop]:
     """A shop of its own, of which nothing is left afterwards."""
     shop = Shop(folder, kafka, postgres, worker)
     try:

@@ -25,4 +25,5 @@ def changes_of(entity: str) -> TopicTable:
         source="order_database",
         topic=f"orders.{entity}",
         changed_at="changed_at",
+        snapshots="orders.snapshots",
     )

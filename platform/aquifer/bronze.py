@@ -25,6 +25,7 @@ from aquifer.contract import Contract, arrow_schema, contract_fields
 from aquifer.errors import SourceError
 from aquifer.lake import SEQUENCE, Lake
 from aquifer.masking import sample_markdown
+from aquifer.source_snapshots import SourceSnapshot
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class BronzeTable(ABC):
         row as it came) and `_origin` (the rest of it), for the quarantine, and those of the kind.
         `contract` is the silver table's, whose fields are looked for in an event.
         """
+
+    def snapshot(self, lake: Lake) -> SourceSnapshot | None:
+        """The last snapshot of the source that the table holds, if the source tells of any."""
+        return None
 
     @property
     def columns(self) -> list[str]:
@@ -170,8 +175,10 @@ class BronzeTable(ABC):
                 if len(batch.rows):
                     lake.append(self.name, _stamped(batch.rows, self.schema), batch.marks)
                     rows += len(batch.rows)
-                    marks |= batch.marks
                     sample = batch.rows
+                elif batch.marks:
+                    lake.record(self.name, batch.marks)
+                marks |= batch.marks
             version = lake.version(self.name)
             # Counted in the table, not in the batches: a lost row would be missed.
             kept = lake.table(self.name).count() - before

@@ -13,6 +13,7 @@ from aquifer.contract import Contract, contract_fields
 from aquifer.errors import SourceError
 from aquifer.eventlog import EventLog, EventReader
 from aquifer.lake import Lake
+from aquifer.source_snapshots import SourceSnapshot, snapshot_of, told
 
 NUL = b"\0"
 
@@ -30,10 +31,12 @@ class TopicTable(BronzeTable):
     Args:
         changed_at: the column by which a source may tell when its row changed; else, and without
             such a column, it is the time of the event.
+        snapshots: the topic in which a connector tells of its snapshots, if there is one.
     """
 
     topic: str = ""
     changed_at: str = ""
+    snapshots: str = ""
     events_per_commit: int = 500_000
 
     technical = pa.schema(
@@ -49,6 +52,8 @@ class TopicTable(BronzeTable):
     is_repeat = TOMBSTONE
 
     def batches(self, lake: Lake, source: EventReader) -> Iterator[Batch]:
+        # Asked first: of a snapshot that is complete, all rows are before the ends asked for next.
+        snapshot = self._snapshot_marks(lake, source)
         begins = source.begin_offsets(self.topic)
         reached, ends = self._reached(lake, source)
         yield Batch(pa.table({}), {}, unreadable=self._deleted(reached, begins))
@@ -64,6 +69,25 @@ class TopicTable(BronzeTable):
             if isinstance(source, EventLog):
                 source.commit(self.name, self.topic, moved)
             reached |= moved
+        yield Batch(pa.table({}), snapshot)
+
+    def _snapshot_marks(self, lake: Lake, source: EventReader) -> dict[str, int]:
+        """The marks of the last snapshot of the source, and how far they were read, if anew."""
+        if not self.snapshots or self.snapshots not in source.topics():
+            return {}
+        ends = source.end_offsets(self.snapshots)
+        read = {f"{self.snapshots}/{partition}": end for partition, end in ends.items()}
+        if lake.marks(self.name, read) == read:
+            return {}
+        values: list[bytes] = []
+        reached = dict.fromkeys(ends, 0)
+        while len(events := source.read(self.snapshots, reached, self.events_per_commit)):
+            values += events["value"].to_pylist()
+            reached |= _ends_of(events)
+        return read | told(values)
+
+    def snapshot(self, lake: Lake) -> SourceSnapshot | None:
+        return snapshot_of(lake, self.name)
 
     def mark(self, partition: int) -> str:
         """The name of the mark that says how far a partition has been read."""
@@ -108,19 +132,21 @@ class TopicTable(BronzeTable):
     def decoded(self, contract: type[Contract]) -> str:
         names = {column.name for column in contract_fields(contract)} | {self.changed_at} - {""}
         fields = ", ".join(f"{name} string" for name in sorted(names))
-        told = f"{timestamp(f'raw.{self.changed_at}')}, " if self.changed_at else ""
+        own = f"{timestamp(f'raw.{self.changed_at}')}, " if self.changed_at else ""
         return (
             f"select raw, case when {TOMBSTONE} then '{EMPTY}' else event.op end as _op, "
-            f"coalesce({told}timestamp_micros(event.source.ts_us)) as _changed_at, "
-            # A log keeps the order of a key also when the database, and with it the positions in
-            # its own log, went back to an earlier state. Rows of several partitions are of one
-            # key only if that is written in several ways.
+            # When it was captured, which is later for what comes later, and what silver takes the
+            # latest by: other than the time that a row tells, and the position in the database's
+            # own log, it does not go back when the database is restored to an earlier state.
+            "timestamp_micros(coalesce(event.ts_us, event.source.ts_us)) as _changed_at, "
+            f"coalesce({own}timestamp_micros(event.source.ts_us)) as _valid_from, "
+            # Rows of several partitions are of one key only if that is written in several ways.
             "shiftleft(_offset, 16) + _partition as _order, "
             f"concat_ws('/', '{self.topic}', _partition, _offset) as _position, "
             f"'{self.topic}' as _source, value as _raw, {self.origin} as _origin from "
             "(select *, coalesce(event.after, event.before) as raw from "
             "(select *, from_json(value, "
-            f"'op string, before struct<{fields}>, after struct<{fields}>, "
+            f"'op string, ts_us bigint, before struct<{fields}>, after struct<{fields}>, "
             "source struct<ts_us: bigint>') as event from received))"
         )
 

@@ -5,9 +5,10 @@ Belongs here: checking new bronze rows and merging them. Does not: the order of 
 Dagster definition (`assets`).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,9 @@ from aquifer.merge import Latest, MergePolicy, StagedBatch, touched_partitions
 from aquifer.quarantine import quarantine, waiting
 from aquifer.runtime import Runtime
 from aquifer.silver_table import SilverTable
+from aquifer.source_snapshots import END, SourceSnapshot
+
+logger = logging.getLogger("aquifer.silver")
 
 SINCE, ROWS, LOST = "_batch_since", "_batch_rows", "_batch_lost"
 """Application transactions that tell of the newest batch: the first `_seq` of bronze that may be in
@@ -55,6 +59,33 @@ class MergedTable(SilverTable):
             batch_waiting=sum(row.received >= newest[SINCE] for row in refused),
             lost=newest[LOST],
         )
+
+    def advance(self, runtime: Runtime) -> Advance:
+        # Asked first: what a snapshot holds is in bronze before it is marked there.
+        snapshot = self.reads.snapshot(runtime.lake)
+        done = super().advance(runtime)
+        if snapshot and isinstance(self.policy, Latest):
+            self._withdraw(runtime, self.policy, snapshot)
+        return replace(done, version=runtime.lake.version(self.name))
+
+    def _withdraw(self, runtime: Runtime, policy: Latest, snapshot: SourceSnapshot) -> None:
+        """Take out what a snapshot of the source lacks, once."""
+        lake = runtime.lake
+        with lake.lease([self.name]):
+            if lake.progress(self.name, END) >= snapshot.end_us:
+                return
+            self.register(runtime)
+            seq = lake.next_seq(self.name)
+            with runtime.staging() as place:
+                rows = policy.withdraw(runtime, self.target, snapshot, place, seq)
+            lake.record(self.name, {SEQUENCE: seq, END: snapshot.end_us})
+        if rows:
+            logger.warning(
+                "%s: the source was read anew, and is without %d rows that were here; they count "
+                "as deleted",
+                self.name,
+                rows,
+            )
 
     def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
         session, lake = runtime.session, runtime.lake
