@@ -5,6 +5,7 @@ not: the servers (`deploy.servers`), what is tested on them.
 """
 
 import json
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -96,6 +97,26 @@ class Shop:
         for topic in TOPICS:
             self.log.create_topic(topic)
         connector.register(self.worker.url, self.url)
+
+    def lose_slot(self) -> None:
+        """Drop the replication slot, which nobody reads from."""
+        until(lambda: not self._slots("active"), "nobody reads from the slot")
+        self._slots("pg_drop_replication_slot(slot_name) is not null")
+
+    def _slots(self, condition: str) -> list[tuple]:
+        return self.execute(f"select slot_name from pg_replication_slots where {condition}")
+
+    def back_up(self) -> Path:
+        """The folder of a backup of the whole server, from which it can be started."""
+        backup = self.postgres.folder / uuid4().hex
+        (tool,) = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_basebackup"))[-1:]
+        subprocess.run(
+            [*self.postgres.run_as, tool, "-D", backup, "-d", self.postgres.url("postgres")],
+            cwd=self.postgres.folder,
+            check=True,
+            capture_output=True,
+        )
+        return backup
 
     def settle(self) -> float:
         """Wait until all that is written has been captured; the seconds that it took."""

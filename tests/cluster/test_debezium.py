@@ -7,6 +7,7 @@ import pytest
 from captured import TABLES, Shop, Stream, Taken
 
 from aquifer.lake import DELETED
+from aquifer.merge import History
 
 GOLD = ["gold.dim_customer", "gold.dim_store", "gold.dim_geography", "gold.fct_orders"]
 BUILT = [*GOLD, "gold.dim_product", "gold.dim_date"]
@@ -42,6 +43,20 @@ AT_LAST = [
     "update customers set city = null where customer_id = '17850'",
     "delete from stock_movements",
 ]
+
+
+LOST = [
+    "update customers set name = 'Lost', changed_at = '2012-01-01' where customer_id = '17850'",
+    "insert into customers values ('99999', 'Never', null, null, null, null, 'EIRE', '2012-01-02')",
+    "delete from customers where customer_id = '12583'",
+    "delete from order_lines",
+    "update stores set city = 'York', changed_at = '2012-01-01'",
+]
+CURRENT = {
+    "gold.dim_customer": ("customer_id", "name", "city", "country"),
+    "gold.dim_store": ("store_id", "name", "city", "country"),
+    "gold.dim_geography": ("country", "region"),
+}
 
 
 @pytest.fixture
@@ -98,3 +113,74 @@ def test_a_server_that_is_killed_amid_changes_loses_and_doubles_nothing(shop, re
         stream.wait_for(20)
     shop.settle()
     assert shop.changes(shop.log) == shop.changes(shop.outbox)
+
+
+def standing(world: Taken) -> dict[str, list[tuple]]:
+    """What stands now: the rows of the database, and the current members of the dimensions."""
+    silver = {
+        table.name: sorted(
+            tuple(row[column] for column in table.target.columns)
+            for row in world.rows(table.name)
+            if not row[DELETED]
+        )
+        for table in TABLES
+        if not isinstance(table.policy, History)
+    }
+    gold = {
+        name: sorted(
+            tuple(row[column] for column in columns)
+            for row in world.rows(name)
+            if row["is_current"] and not row["is_deleted"]
+        )
+        for name, columns in CURRENT.items()
+    }
+    return silver | gold
+
+
+def assert_stands(taken: Taken, shop: Shop, tmp_path) -> None:
+    """See that what was taken in is what the outbox says, however it came to that."""
+    assert taken.build(*BUILT) == []
+    found = standing(taken)
+    embedded = Taken(tmp_path / "embedded")
+    embedded.make_silver()
+    embedded.take_in(shop.outbox)
+    assert embedded.build(*BUILT) == []
+    assert found == standing(embedded)
+
+
+def test_a_lost_slot_is_made_good_by_a_new_snapshot(shop, worker, tmp_path):
+    shop.capture()
+    shop.write(*BEFORE)
+    shop.settle()
+    taken = Taken(tmp_path / "captured")
+    taken.make_silver()
+    taken.take_in(shop.log)
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+    shop.lose_slot()
+    shop.write(*AFTERWARDS, "delete from products", "delete from orders")
+    worker.start()
+    print(f"lost slot: caught up in {shop.settle():.1f} s")
+    taken.take_in(shop.log)
+    assert_stands(taken, shop, tmp_path)
+
+
+def test_a_database_that_was_restored_to_an_earlier_state_is_followed(shop, postgres, tmp_path):
+    shop.write(*BEFORE)
+    shop.capture()
+    shop.settle()
+    backup = shop.back_up()
+    for statement in LOST:
+        shop.execute(statement)
+    shop.settle()
+    taken = Taken(tmp_path / "captured")
+    taken.make_silver()
+    taken.take_in(shop.log)
+    assert "Lost" in {row["name"] for row in taken.rows("silver.customers")}
+    postgres.signal(signal.SIGKILL)
+    postgres.wait()
+    postgres.settings["PGDATA"] = backup
+    postgres.start()
+    print(f"restored: caught up in {shop.settle():.1f} s")
+    taken.take_in(shop.log)
+    assert_stands(taken, shop, tmp_path)
