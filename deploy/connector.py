@@ -12,12 +12,10 @@ import requests
 
 from aquifer.eventlog import PARTITIONS
 from resources.order_database import SNAPSHOTS, TABLES
+from resources.order_server import SLOT, OrderServer
 
 NAME = "orders"
 """Of the connector, and what the names of its topics begin with."""
-
-SLOT = "aquifer"
-"""Of the replication slot and of the publication."""
 
 
 def configuration(url: str) -> dict[str, str]:
@@ -47,8 +45,9 @@ def configuration(url: str) -> dict[str, str]:
         # Topics are not compacted.
         "tombstones.on.delete": "false",
         "exactly.once.support": "required",
-        # So that the slot moves on while others write to the server.
-        "heartbeat.interval.ms": "10000",
+        # Only with an event does the slot move on: to what was captured last, which is waited for,
+        # and past what others write to the server.
+        "heartbeat.interval.ms": "1000",
         "retriable.restart.connector.wait.ms": "1000",
         "topic.prefix": NAME,
         "transforms": "topic",
@@ -62,6 +61,8 @@ def configuration(url: str) -> dict[str, str]:
 
 def register(connect: str, url: str) -> None:
     """Have the worker at `connect` capture the order database from now on."""
+    # Of tables that are not there it could not be told.
+    OrderServer(url).create_tables()
     answer = requests.put(
         f"{connect}/connectors/{NAME}/config", json=configuration(url), timeout=60
     )

@@ -6,9 +6,11 @@ Does not: what happens in the shop (`simulation`), how changes are captured (`de
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +48,12 @@ CHANGED_AT = "changed_at"
 """The column of every table that says when its row changed by the clock of the shop; captured
 changes tell the time of the server's."""
 
+SLOT = "aquifer"
+"""The replication slot by which changes are captured."""
+
+CAPTURE = timedelta(minutes=1)
+"""How long it may take until changes are captured."""
+
 CHANGES_AT_ONCE = 5_000
 """How many changes a transaction writes at most."""
 
@@ -69,22 +77,57 @@ class OrderServer:
         there once, whenever this is killed.
         """
         applied = 0
+        self.create_tables()
         with closing(connect(outbox)) as journal, self._connected() as server:
             create_tables(journal)
-            self._create_tables(server)
             while changes := _apply_some(server, journal):
                 applied += changes
         return applied
 
-    def _create_tables(self, server: "Connection") -> None:
-        with server, server.cursor() as cursor:
+    def await_capture(self) -> None:
+        """Wait until the changes that were written stand in the event log.
+
+        Raises:
+            SourceError: nothing captures it.
+            PassingError: it has not been captured in time.
+        """
+        deadline = time.monotonic() + CAPTURE.total_seconds()
+        with self._connected() as server, server, server.cursor() as cursor:
+            while not self._captured(cursor):
+                if time.monotonic() > deadline:
+                    raise PassingError(
+                        f"changes of the order database at {self.place} have not been captured "
+                        f"within {CAPTURE.seconds} s; see the state of the connector in Kafka "
+                        "Connect"
+                    )
+                time.sleep(0.1)
+
+    def _captured(self, cursor: "Cursor") -> bool:
+        cursor.execute(
+            "select confirmed_flush_lsn >= written from applied, pg_replication_slots "
+            "where slot_name = %s and database = current_database()",
+            (SLOT,),
+        )
+        slot = cursor.fetchone()
+        if slot is None:
+            raise SourceError(
+                f"nothing captures the changes of the order database at {self.place}; register "
+                "its connector with Kafka Connect: python -m deploy.connector http://host:8083"
+            )
+        return bool(slot[0])
+
+    def create_tables(self) -> None:
+        """Create what is missing: the tables, and how far the outbox has been written."""
+        with self._connected() as server, server, server.cursor() as cursor:
             # Of two that create a table at once, one would be refused.
             cursor.execute("select pg_advisory_xact_lock(hashtext('create tables'))")
             for table, columns in TABLES.items():
                 cursor.execute(_table(table, columns))
                 # So that a change tells the row as it was, the columns that it left alone as well.
                 cursor.execute(f"alter table {table} replica identity full")
-            cursor.execute("create table if not exists applied (lsn bigint not null)")
+            cursor.execute(
+                "create table if not exists applied (lsn bigint not null, written pg_lsn)"
+            )
             cursor.execute("insert into applied select 0 where not exists (select from applied)")
 
     @contextmanager
@@ -163,7 +206,11 @@ def _apply_some(server: "Connection", journal: sqlite3.Connection) -> int:
         ).fetchall()
         if changes:
             _write(cursor, [json.loads(value) for _, value in changes])
-            cursor.execute("update applied set lsn = %s", (changes[-1][0],))
+            # What is captured is told by the beginning of the commit, which comes after this.
+            cursor.execute(
+                "update applied set lsn = %s, written = pg_current_wal_insert_lsn()",
+                (changes[-1][0],),
+            )
         return len(changes)
 
 

@@ -31,7 +31,7 @@ from resources import order_database
 from resources.event_log.kafka import KafkaEventLog
 from resources.event_log.kafka_client import KafkaClient
 from resources.order_database import TOPICS, OutboxEventLog, create_tables
-from resources.order_server import CHANGED_AT, OrderServer
+from resources.order_server import CHANGED_AT, SLOT, OrderServer
 from resources.sqlite import connect, transaction
 
 SECONDS = 120
@@ -99,8 +99,8 @@ class Shop:
         connector.register(self.worker.url, self.url)
 
     def lose_slot(self) -> None:
-        """Drop the replication slot, which nobody reads from."""
-        until(lambda: not self._slots("active"), "nobody reads from the slot")
+        """Drop the replication slot, of which the server may not have noticed who is dead."""
+        until(lambda: not self._slots("pg_terminate_backend(active_pid)"), "the slot is free")
         self._slots("pg_drop_replication_slot(slot_name) is not null")
 
     def _slots(self, condition: str) -> list[tuple]:
@@ -108,10 +108,10 @@ class Shop:
 
     def back_up(self) -> Path:
         """The folder of a backup of the whole server, from which it can be started."""
-        backup = self.postgres.folder / uuid4().hex
+        backup, url = self.postgres.folder / uuid4().hex, self.postgres.url("postgres")
         (tool,) = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_basebackup"))[-1:]
         subprocess.run(
-            [*self.postgres.run_as, tool, "-D", backup, "-d", self.postgres.url("postgres")],
+            [*self.postgres.run_as, tool, "-D", backup, "-d", url, "--checkpoint=fast"],
             cwd=self.postgres.folder,
             check=True,
             capture_output=True,
@@ -175,7 +175,7 @@ class Shop:
                 try:
                     cursor.execute(
                         "select pg_drop_replication_slot(slot_name) from pg_replication_slots "
-                        f"where slot_name = '{connector.SLOT}'"
+                        f"where slot_name = '{SLOT}'"
                     )
                     cursor.execute(f"drop database if exists {self.database} with (force)")
                 except psycopg2.errors.ObjectInUse:

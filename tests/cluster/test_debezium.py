@@ -1,11 +1,13 @@
 """Changes of PostgreSQL come by Debezium and Kafka to the same tables as those of the outbox."""
 
 import signal
+import time
 
 import captured
 import pytest
 from captured import TABLES, Shop, Stream, Taken
 
+from aquifer.errors import SourceError
 from aquifer.lake import DELETED
 from aquifer.merge import History
 
@@ -95,6 +97,19 @@ def test_every_table_is_the_same_as_from_the_outbox(shop: Shop, tmp_path):
     taken.take_in(shop.log)
     assert taken.build(*BUILT) == []
     assert content(taken) == expected
+
+
+def test_what_has_been_captured_can_be_waited_for(shop):
+    shop.write(*BEFORE)
+    with pytest.raises(SourceError, match="nothing captures the changes of the order database"):
+        shop.server.await_capture()
+    shop.capture()
+    shop.settle()
+    shop.write(*AFTERWARDS)
+    started = time.monotonic()
+    shop.server.await_capture()
+    print(f"captured in {time.monotonic() - started:.1f} s")
+    assert shop.changes(shop.log) == shop.changes(shop.outbox)
 
 
 @pytest.mark.parametrize("killed", ["worker", "postgres", "kafka"])
