@@ -1,6 +1,8 @@
 """Changes of PostgreSQL come by Debezium and Kafka to the same tables as those of the outbox."""
 
 import signal
+import subprocess
+import sys
 import time
 
 import captured
@@ -54,6 +56,13 @@ LOST = [
     "delete from order_lines",
     "update stores set city = 'York', changed_at = '2012-01-01'",
 ]
+WRITER = """
+import sys
+from pathlib import Path
+from resources.order_server import OrderServer
+
+OrderServer(sys.argv[1]).apply(Path(sys.argv[2]))
+"""
 CURRENT = {
     "gold.dim_customer": ("customer_id", "name", "city", "country"),
     "gold.dim_store": ("store_id", "name", "city", "country"),
@@ -126,6 +135,26 @@ def test_a_server_that_is_killed_amid_changes_loses_and_doubles_nothing(shop, re
         server.start()
         print(f"{killed}: caught up {shop.settle():.1f} s after it was back")
         stream.wait_for(20)
+    shop.settle()
+    assert shop.changes(shop.log) == shop.changes(shop.outbox)
+
+
+def test_a_writer_that_is_killed_writes_each_change_once(shop):
+    shop.capture()
+    shop.settle()
+    shop.play(*(f"insert into regions values ('Land {n}', 'North')" for n in range(15_000)))
+    shop.play("update regions set region = 'South'")
+    killed = 0
+    while True:
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, shop.url, shop.outbox.path])
+        try:
+            assert writer.wait(timeout=0.5 + 0.2 * killed) == 0
+            break
+        except subprocess.TimeoutExpired:
+            writer.kill()
+            writer.wait()
+            killed += 1
+    assert killed
     shop.settle()
     assert shop.changes(shop.log) == shop.changes(shop.outbox)
 
