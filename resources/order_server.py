@@ -88,8 +88,8 @@ class OrderServer:
         """Wait until the changes that were written stand in the event log.
 
         Raises:
-            SourceError: nothing captures it.
-            PassingError: it has not been captured in time.
+            SourceError: nothing captures them.
+            PassingError: they have not been captured in time.
         """
         deadline = time.monotonic() + CAPTURE.total_seconds()
         with self._connected() as server, server, server.cursor() as cursor:
@@ -104,7 +104,8 @@ class OrderServer:
 
     def _captured(self, cursor: "Cursor") -> bool:
         cursor.execute(
-            "select confirmed_flush_lsn >= written from applied, pg_replication_slots "
+            "select coalesce(confirmed_flush_lsn >= written, written is null) "
+            "from applied, pg_replication_slots "
             "where slot_name = %s and database = current_database()",
             (SLOT,),
         )
@@ -122,9 +123,11 @@ class OrderServer:
             # Of two that create a table at once, one would be refused.
             cursor.execute("select pg_advisory_xact_lock(hashtext('create tables'))")
             for table, columns in TABLES.items():
-                cursor.execute(_table(table, columns))
-                # So that a change tells the row as it was, the columns that it left alone as well.
-                cursor.execute(f"alter table {table} replica identity full")
+                cursor.execute("select to_regclass(%s)", (table,))
+                if cursor.fetchone() == (None,):
+                    cursor.execute(_table(table, columns))
+                    # So that a change tells all of the row as it was.
+                    cursor.execute(f"alter table {table} replica identity full")
             cursor.execute(
                 "create table if not exists applied (lsn bigint not null, written pg_lsn)"
             )
@@ -185,7 +188,7 @@ def _table(table: str, columns: Sequence[str]) -> str:
     key, *others = columns
     typed = [f"{column} {TYPES.get(column, 'text')}" for column in others]
     parts = [f"{key} text primary key", *typed, f"{CHANGED_AT} timestamptz not null"]
-    return f"create table if not exists {table} ({', '.join(parts)})"
+    return f"create table {table} ({', '.join(parts)})"
 
 
 def _apply_some(server: "Connection", journal: sqlite3.Connection) -> int:

@@ -78,7 +78,8 @@ class OrdersResource(ConfigurableResource):  # type: ignore[type-arg]
     def publish(self) -> None:
         """Bring the changes that the simulation has played to where they are read."""
         server = order_server(os.environ) if self.captured else None
-        if server and server.apply(Path(self.database)):
+        if server:
+            server.apply(Path(self.database))
             server.await_capture()
 
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import psycopg2
 import requests
+from confluent_kafka.admin import AdminClient
 from kafka_broker import Broker
 from worlds import World
 
@@ -60,6 +61,7 @@ class Shop:
             create_tables(connection)
             connection.execute("update clock set ts_us = 1300000000000000")
         self.postgres, self.worker = postgres, worker
+        self.kafka = {"bootstrap.servers": f"127.0.0.1:{kafka.open}"}
         self.database = f"shop_{uuid4().hex[:8]}"
         self.url = postgres.create(self.database)
         self.server = OrderServer(self.url)
@@ -159,9 +161,11 @@ class Shop:
             until(lambda: self._forgets(at), "the connector has stopped")
             requests.delete(at, timeout=60).raise_for_status()
         until(self._drops, "nobody uses the database")
-        for future in self.log._client.admin.delete_topics(TOPICS).values():
-            future.exception()
-        until(lambda: not {*TOPICS} & {*self.log.topics()}, "the topics are gone")
+        topics = [name for name in self.log.topics() if name.startswith("orders.")]
+        admin = AdminClient(self.kafka)
+        for future in admin.delete_topics(topics).values():
+            future.result()
+        until(lambda: not {*topics} & {*self.log.topics()}, "the topics are gone")
         self.log.close()
 
     @staticmethod

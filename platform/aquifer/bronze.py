@@ -74,7 +74,8 @@ class BronzeTable(ABC):
 
         Columns: `raw` (a struct of the fields as text), `_position`, `_source`, `_changed_at` and
         `_order` (which decide between states of one key), `_op` ('d' for a delete), `_raw` (the
-        row as it came) and `_origin` (the rest of it), for the quarantine, and those of the kind.
+        row as it came) and `_origin` (the rest of it), for the quarantine, and those of the kind,
+        such as `_valid_from` of a change event: since when the row is so.
         `contract` is the silver table's, whose fields are looked for in an event.
         """
 
