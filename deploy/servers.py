@@ -198,6 +198,33 @@ class Postgres(Server):
         return True
 
 
+class KafkaConnect(Server):
+    """A worker of Kafka Connect that has Debezium; `url` is that of its REST interface.
+
+    Args:
+        brokers: of the Kafka cluster, as `host:port`.
+    """
+
+    name = "kafka-connect"
+    sets = ("connect", "debezium")
+
+    def __init__(self, folder: Path, brokers: str) -> None:
+        (self.port,) = free_ports(1)
+        super().__init__(folder, CONNECT_PORT=self.port, KAFKA_BROKERS=brokers)
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def answers(self) -> bool:
+        # It answers before it has joined its group, but not to this.
+        try:
+            with urlopen(f"{self.url}/connectors", timeout=2):
+                return True
+        except (URLError, ConnectionError, TimeoutError):
+            return False
+
+
 def listening(port: int) -> bool:
     """Whether somebody listens on a port of this machine."""
     with socket.socket() as probe:

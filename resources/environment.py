@@ -18,6 +18,7 @@ from resources.database import SCHEME
 from resources.engine import EngineResource, checked
 from resources.event_log.opening import EMBEDDED
 from resources.lake import LakeResource
+from resources.order_server import order_server
 from resources.schema_registry import schema_registry
 from resources.sources import (
     EventLogResource,
@@ -94,17 +95,22 @@ def resources(settings: Settings = os.environ) -> dict[str, Any]:
 def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any]:
     sources = home(settings) / "sources"
     landing = LandingResource(folder=str(landing_folder(settings)))
-    orders = OrdersResource(database=str(sources / "orders.db"))
+    events = EventLogResource(
+        url=settings.get("AQUIFER_EVENT_LOG") or EMBEDDED,
+        folder=str(home(settings) / "events"),
+        retention_days=_days(settings, "AQUIFER_RETENTION_DAYS", RETENTION.days),
+    )
+    orders = OrdersResource(
+        database=str(sources / "orders.db"),
+        captured=order_server(settings) is not None,
+        events=events,
+    )
     rewards = RewardsResource(database=str(sources / "rewards.db"))
     url = checked(settings.get("AQUIFER_ENGINE") or engine)
     return {
         "lake": lake,
         "engine": EngineResource(url=url, lake=lake),
-        "events": EventLogResource(
-            url=settings.get("AQUIFER_EVENT_LOG") or EMBEDDED,
-            folder=str(home(settings) / "events"),
-            retention_days=_days(settings, "AQUIFER_RETENTION_DAYS", RETENTION.days),
-        ),
+        "events": events,
         "cache": CacheResource(folder=str(home(settings) / "cache")),
         "landing": landing,
         "orders": orders,

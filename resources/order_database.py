@@ -37,6 +37,11 @@ TABLES: Mapping[str, Sequence[str]] = {
 }
 """Each table's columns; the first is the key. Money is text, exact; times are ISO text in UTC."""
 
+TOPICS = sorted(f"orders.{table}" for table in TABLES)
+
+SNAPSHOTS = "orders.snapshots"
+"""The topic in which a connector tells of the snapshots that it takes; an outbox needs none."""
+
 CAPTURED = (("c", "insert", "new"), ("u", "update", "new"), ("d", "delete", "old"))
 """Debezium's name of a change, SQL's, and the row that has its key."""
 
@@ -95,7 +100,7 @@ class OutboxEventLog:
     path: Path
 
     def topics(self) -> Sequence[str]:
-        return sorted(f"orders.{table}" for table in TABLES)
+        return TOPICS
 
     def begin_offsets(self, topic: str) -> Mapping[int, int]:
         self._check(topic)

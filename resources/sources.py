@@ -1,5 +1,6 @@
 """The source systems as Dagster resources; `reading()` gives each as bronze takes it."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -7,11 +8,12 @@ from pathlib import Path
 
 from dagster import ConfigurableResource
 
-from aquifer.eventlog import EventLog
+from aquifer.eventlog import EventLog, EventReader
 from aquifer.landing import LandingFolder
 from resources.event_log.opening import create_topics, opened
 from resources.exchange_rates import ExchangeRates
-from resources.order_database import OutboxEventLog
+from resources.order_database import TOPICS, OutboxEventLog
+from resources.order_server import order_server
 from resources.rewards_database import RewardsExtracts
 from resources.simulation.play import SEED, Simulation
 from resources.simulation.rates_server import serve_rates
@@ -50,13 +52,35 @@ class EventLogResource(ConfigurableResource):  # type: ignore[type-arg]
 
 
 class OrdersResource(ConfigurableResource):  # type: ignore[type-arg]
-    """The change events of the order database."""
+    """The change events of the order database: of its outbox, or captured from a server.
+
+    Args:
+        database: where the simulation plays; its outbox has the changes.
+        captured: whether they are written to the server that AQUIFER_ORDERS names, and are read
+            as they come from there, in the event log.
+    """
 
     database: str
+    captured: bool = False
+    events: EventLogResource
 
     @contextmanager
-    def reading(self) -> Iterator[OutboxEventLog]:
-        yield OutboxEventLog(Path(self.database))
+    def reading(self) -> Iterator[EventReader]:
+        if not self.captured:
+            yield OutboxEventLog(Path(self.database))
+            return
+        with self.events.reading() as log:
+            # Connect creates the topic of a table when that has a change.
+            for topic in TOPICS:
+                log.create_topic(topic, retention=timedelta(days=self.events.retention_days))
+            yield log
+
+    def publish(self) -> None:
+        """Bring the changes that the simulation has played to where they are read."""
+        server = order_server(os.environ) if self.captured else None
+        if server:
+            server.apply(Path(self.database))
+            server.await_capture()
 
 
 class RewardsResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -95,7 +119,9 @@ class SimulationResource(ConfigurableResource):  # type: ignore[type-arg]
     def advance(self) -> dict[str, int]:
         """Play the databases up to the latest landed day; the writes that each took."""
         simulation = Simulation(Path(self.orders.database), Path(self.rewards.database))
-        return simulation.advance(self.landing.landing.files())
+        writes = simulation.advance(self.landing.landing.files())
+        self.orders.publish()
+        return writes
 
     def live(
         self,

@@ -24,4 +24,6 @@ def changes_of(entity: str) -> TopicTable:
         resource="orders",
         source="order_database",
         topic=f"orders.{entity}",
+        changed_at="changed_at",
+        snapshots="orders.snapshots",
     )

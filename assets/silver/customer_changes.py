@@ -35,7 +35,7 @@ def customer_changes() -> str:
             raw.name as name,
             raw.city as city,
             raw.country as country,
-            _changed_at as changed_at,
+            _valid_from as changed_at,
             _op = 'd' as is_deleted
         from new
     """

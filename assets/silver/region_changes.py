@@ -27,7 +27,7 @@ def region_changes() -> str:
         select *,
             raw.country as country,
             raw.region as region,
-            _changed_at as changed_at,
+            _valid_from as changed_at,
             _op = 'd' as is_deleted
         from new
     """

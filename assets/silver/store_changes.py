@@ -33,7 +33,7 @@ def store_changes() -> str:
             raw.city as city,
             raw.country as country,
             raw.opened_on as opened_on,
-            _changed_at as changed_at,
+            _valid_from as changed_at,
             _op = 'd' as is_deleted
         from new
     """

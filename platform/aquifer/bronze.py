@@ -25,6 +25,7 @@ from aquifer.contract import Contract, arrow_schema, contract_fields
 from aquifer.errors import SourceError
 from aquifer.lake import SEQUENCE, Lake
 from aquifer.masking import sample_markdown
+from aquifer.source_snapshots import SourceSnapshot
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class BronzeTable(ABC):
     """Whether what cannot be read is named and passed over."""
     is_row: ClassVar[str] = "true"
     """SQL that tells rows of the source from records of the platform."""
+    is_repeat: ClassVar[str] = "false"
+    """SQL that tells rows that only say again what the row before has said."""
 
     @abstractmethod
     def batches(self, lake: Lake, source: Any) -> Iterator[Batch]:
@@ -71,9 +74,14 @@ class BronzeTable(ABC):
 
         Columns: `raw` (a struct of the fields as text), `_position`, `_source`, `_changed_at` and
         `_order` (which decide between states of one key), `_op` ('d' for a delete), `_raw` (the
-        row as it came) and `_origin` (the rest of it), for the quarantine, and those of the kind.
+        row as it came) and `_origin` (the rest of it), for the quarantine, and those of the kind,
+        such as `_valid_from` of a change event: since when the row is so.
         `contract` is the silver table's, whose fields are looked for in an event.
         """
+
+    def snapshot(self, lake: Lake) -> SourceSnapshot | None:
+        """The last snapshot of the source that the table holds, if the source tells of any."""
+        return None
 
     @property
     def columns(self) -> list[str]:
@@ -168,8 +176,10 @@ class BronzeTable(ABC):
                 if len(batch.rows):
                     lake.append(self.name, _stamped(batch.rows, self.schema), batch.marks)
                     rows += len(batch.rows)
-                    marks |= batch.marks
                     sample = batch.rows
+                elif batch.marks:
+                    lake.record(self.name, batch.marks)
+                marks |= batch.marks
             version = lake.version(self.name)
             # Counted in the table, not in the batches: a lost row would be missed.
             kept = lake.table(self.name).count() - before

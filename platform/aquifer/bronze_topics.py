@@ -9,22 +9,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aquifer.bronze import Batch, BronzeTable
+from aquifer.conform import EMPTY, timestamp
 from aquifer.contract import Contract, contract_fields
 from aquifer.errors import PassingError, SourceError
 from aquifer.eventlog import EventLog, EventReader
 from aquifer.lake import Lake
+from aquifer.source_snapshots import SourceSnapshot, snapshot_of, told
 
 NUL = b"\0"
 
 BYTES = "_bytes"
 """The column that keeps a value which is no text."""
 
+TOMBSTONE = f"value is null and {BYTES} is null"
+"""SQL that tells an event without a value, which follows that of a delete and says nothing new."""
+
 
 @dataclass(frozen=True)
 class TopicTable(BronzeTable):
-    """Change events of one topic of an event log, as Debezium envelopes."""
+    """Change events of one topic of an event log, as Debezium envelopes.
+
+    Args:
+        changed_at: the column by which a source may tell when its row changed; else, and without
+            such a column, it is the time of the event.
+        snapshots: the topic in which a connector tells of its snapshots, if there is one.
+    """
 
     topic: str = ""
+    changed_at: str = ""
+    snapshots: str = ""
     events_per_commit: int = 500_000
 
     technical = pa.schema(
@@ -37,8 +50,11 @@ class TopicTable(BronzeTable):
     )
 
     skips_unreadable = True
+    is_repeat = TOMBSTONE
 
     def batches(self, lake: Lake, source: EventReader) -> Iterator[Batch]:
+        # Asked first: of a snapshot that is complete, all rows are before the ends asked for next.
+        snapshot = self._snapshot_marks(lake, source)
         begins = source.begin_offsets(self.topic)
         reached, ends = self._reached(lake, source)
         yield Batch(pa.table({}), {}, unreadable=self._deleted(reached, begins))
@@ -55,6 +71,25 @@ class TopicTable(BronzeTable):
                 with suppress(PassingError):
                     source.commit(self.name, self.topic, moved)
             reached |= moved
+        yield Batch(pa.table({}), snapshot)
+
+    def _snapshot_marks(self, lake: Lake, source: EventReader) -> dict[str, int]:
+        """The marks of the last snapshot of the source, and how far they were read, if anew."""
+        if not self.snapshots or self.snapshots not in source.topics():
+            return {}
+        ends = source.end_offsets(self.snapshots)
+        read = {f"{self.snapshots}/{partition}": end for partition, end in ends.items()}
+        if lake.marks(self.name, read) == read:
+            return {}
+        values: list[bytes] = []
+        reached = dict.fromkeys(ends, 0)
+        while len(events := source.read(self.snapshots, reached, self.events_per_commit)):
+            values += events["value"].to_pylist()
+            reached |= _ends_of(events)
+        return read | told(values)
+
+    def snapshot(self, lake: Lake) -> SourceSnapshot | None:
+        return snapshot_of(lake, self.name)
 
     def mark(self, partition: int) -> str:
         """The name of the mark that says how far a partition has been read."""
@@ -97,15 +132,24 @@ class TopicTable(BronzeTable):
         return "value"
 
     def decoded(self, contract: type[Contract]) -> str:
-        fields = ", ".join(f"{column.name} string" for column in contract_fields(contract))
+        names = {column.name for column in contract_fields(contract)} | {self.changed_at} - {""}
+        fields = ", ".join(f"{name} string" for name in sorted(names))
+        own = f"{timestamp(f'raw.{self.changed_at}')}, " if self.changed_at else ""
         return (
-            "select coalesce(event.after, event.before) as raw, event.op as _op, "
-            "timestamp_micros(event.source.ts_us) as _changed_at, event.source.lsn as _order, "
+            f"select raw, case when {TOMBSTONE} then '{EMPTY}' else event.op end as _op, "
+            # When it was captured, which is later for what comes later, and what silver takes the
+            # latest by: other than the time that a row tells, and the position in the database's
+            # own log, it does not go back when the database is restored to an earlier state.
+            "timestamp_micros(coalesce(event.ts_us, event.source.ts_us)) as _changed_at, "
+            f"coalesce({own}timestamp_micros(event.source.ts_us)) as _valid_from, "
+            # Rows of several partitions are of one key only if that is written in several ways.
+            "shiftleft(_offset, 16) + _partition as _order, "
             f"concat_ws('/', '{self.topic}', _partition, _offset) as _position, "
             f"'{self.topic}' as _source, value as _raw, {self.origin} as _origin from "
+            "(select *, coalesce(event.after, event.before) as raw from "
             "(select *, from_json(value, "
-            f"'op string, before struct<{fields}>, after struct<{fields}>, "
-            "source struct<ts_us: bigint, lsn: bigint>') as event from received)"
+            f"'op string, ts_us bigint, before struct<{fields}>, after struct<{fields}>, "
+            "source struct<ts_us: bigint>') as event from received))"
         )
 
     def fields_of(self, refused: Mapping[str, Any]) -> dict[str, str | None]:

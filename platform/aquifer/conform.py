@@ -32,7 +32,7 @@ RECORD = ("_raw", "_origin")
 _INTEGER = portable(r"^[+-]?[0-9]{1,18}([.]0*)?$", whole=True)
 _MONEY = portable(r"^[+-]?[0-9]{1,14}([.][0-9]{0,4}0*)?$", whole=True)
 _REAL = portable(r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$", whole=True)
-_DATE = portable(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", whole=True)
+_DATE = portable(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}Z?$", whole=True)
 _TIMESTAMP = portable(
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?"
     r"(Z|[+-][0-9]{2}:?[0-9]{2})?$",
@@ -55,6 +55,11 @@ def timestamp(text: str) -> str:
     return _read(text, _TIMESTAMP, "timestamp")
 
 
+def date(text: str) -> str:
+    """SQL that reads a text expression as a day, or null. It may say that it is one in UTC."""
+    return _read(text, _DATE, "date", f"substr(trim({text}), 1, 10)")
+
+
 def _read(text: str, pattern: str, type_: str, cleaned: str | None = None) -> str:
     value = cleaned or f"trim({text})"
     return f"case when trim({text}) rlike {literal(pattern)} then try_cast({value} as {type_}) end"
@@ -65,7 +70,7 @@ def _reader(spark_type: str, text: str) -> str:
         "bigint": integer,
         "decimal(18,4)": money,
         "timestamp": timestamp,
-        "date": lambda text: _read(text, _DATE, "date"),
+        "date": date,
         "double": lambda text: _read(text, _REAL, "double"),
         "boolean": lambda text: f"try_cast({text} as boolean)",
         "string": lambda text: text,

@@ -15,6 +15,7 @@ from aquifer.conform import CLEAN
 from aquifer.engine import literals
 from aquifer.lake import DELETED, MONTH, SEQUENCE
 from aquifer.runtime import Runtime
+from aquifer.source_snapshots import SourceSnapshot
 
 
 @dataclass(frozen=True)
@@ -160,12 +161,65 @@ class Latest(MergePolicy):
             f"values ({names(inserted, 's.')}, {batch.seq})"
         )
 
+    def withdrawn(self, target: Target, snapshot: SourceSnapshot) -> str:
+        """SQL for what a snapshot of the source takes out: the rows that it would hold and lacks.
+
+        Columns: those of the table, `_order`, and `_undone`: whether the row stands and has to go.
+        """
+        return (
+            f"select {names([*target.columns, '_order'])}, true as _undone from {target.name} "
+            f"where not {DELETED} and _changed_at < timestamp_micros({snapshot.begin_us})"
+        )
+
+    def withdraw(
+        self, runtime: Runtime, target: Target, snapshot: SourceSnapshot, place: str, seq: int
+    ) -> int:
+        """Take out what a snapshot of the source lacks; how many rows that were or are."""
+        view = f"withdrawn_{target.name.replace('.', '_')}"
+        source = runtime.stage(self.withdrawn(target, snapshot), place, view)
+        on = " and ".join(f"t.`{key}` = s.`{key}`" for key in target.keys)
+        at = f"timestamp_micros({snapshot.end_us})"
+        inserted = names([*target.columns, "_order", "_changed_at", DELETED, SEQUENCE])
+        runtime.session.sql(
+            f"merge into {target.name} t using {source} s on {on} "
+            "when matched and s._undone "
+            f"then update set {DELETED} = true, _changed_at = {at}, {SEQUENCE} = {seq} "
+            f"when not matched then insert ({inserted}) values "
+            f"({names([*target.columns, '_order'], 's.')}, {at}, false, {seq})"
+        )
+        return int(runtime.session.table(source).count())
+
 
 @dataclass(frozen=True)
 class History(Latest):
-    """What was, for good: the key holds an instant, and a delete is a state like any other."""
+    """What was, for good: the key holds an instant, and a delete is a state like any other.
+
+    `changed_at` is the instant and `is_deleted` tells a delete. A row marked `_deleted` never was:
+    the source went back behind it.
+    """
 
     deleted = "false"
+
+    def withdrawn(self, target: Target, snapshot: SourceSnapshot) -> str:
+        entity = names([key for key in target.keys if key != "changed_at"])
+        begin, end = (f"timestamp_micros({us})" for us in snapshot)
+        read = f"max(case when _changed_at between {begin} and {end} then changed_at end)"
+        # Of the source's clock at the snapshot is known that it had reached all that was read.
+        gone_at = "greatest(_clock, timestamp_micros(unix_micros(changed_at) + 1))"
+        deletes = {"changed_at": gone_at, "is_deleted": "true"}
+        deleted = ", ".join(f"{deletes.get(c, f'`{c}`')} as `{c}`" for c in target.columns)
+        return (
+            f"with states as (select *, {read} over (partition by {entity}) as _read, "
+            f"{read} over () as _clock from {target.name} where not {DELETED}), "
+            "former as (select *, coalesce(changed_at > coalesce(_read, _clock), false) as _undone "
+            f"from states where _changed_at < {begin}), "
+            "gone as (select *, row_number() over "
+            f"(partition by {entity} order by changed_at desc) as _nth "
+            "from former where not _undone and _read is null) "
+            f"select {names([*target.columns, '_order'])}, _undone from former where _undone "
+            f"union all select {deleted}, _order, _undone from gone "
+            "where _nth = 1 and not is_deleted"
+        )
 
 
 def touched_partitions(runtime: Runtime, target: Target, relation: str) -> str:

@@ -5,9 +5,10 @@ Belongs here: checking new bronze rows and merging them. Does not: the order of 
 Dagster definition (`assets`).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,9 @@ from aquifer.merge import Latest, MergePolicy, StagedBatch, touched_partitions
 from aquifer.quarantine import quarantine, waiting
 from aquifer.runtime import Runtime
 from aquifer.silver_table import SilverTable
+from aquifer.source_snapshots import END, SourceSnapshot
+
+logger = logging.getLogger("aquifer.silver")
 
 SINCE, ROWS, LOST = "_batch_since", "_batch_rows", "_batch_lost"
 """Application transactions that tell of the newest batch: the first `_seq` of bronze that may be in
@@ -56,6 +60,33 @@ class MergedTable(SilverTable):
             lost=newest[LOST],
         )
 
+    def advance(self, runtime: Runtime) -> Advance:
+        # Asked first: what a snapshot holds is in bronze before it is marked there.
+        snapshot = self.reads.snapshot(runtime.lake)
+        done = super().advance(runtime)
+        if snapshot and isinstance(self.policy, Latest):
+            self._withdraw(runtime, self.policy, snapshot)
+        return replace(done, version=runtime.lake.version(self.name))
+
+    def _withdraw(self, runtime: Runtime, policy: Latest, snapshot: SourceSnapshot) -> None:
+        """Take out what a snapshot of the source lacks, once."""
+        lake = runtime.lake
+        with lake.lease([self.name]):
+            if lake.progress(self.name, END) >= snapshot.end_us:
+                return
+            self.register(runtime)
+            seq = lake.next_seq(self.name)
+            with runtime.staging() as place:
+                rows = policy.withdraw(runtime, self.target, snapshot, place, seq)
+            lake.record(self.name, {SEQUENCE: seq, END: snapshot.end_us})
+        if rows:
+            logger.warning(
+                "%s: the source was read anew, and is without %d rows that were here; they count "
+                "as deleted",
+                self.name,
+                rows,
+            )
+
     def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
         session, lake = runtime.session, runtime.lake
         rows = session.table(self.reads.name).where(
@@ -66,13 +97,14 @@ class MergedTable(SilverTable):
         quarantined = quarantine(runtime, self.name, staged, superseded)
         seq = self._merge(runtime, staged, place, superseded)
         counts = self._counts(runtime, staged, seq)
+        rows_in, repeats = self._received(rows)
         sample = session.table(staged).where(CLEAN).limit(5).toArrow()
         done = Advance(
             self.name,
-            rows_in=int(rows.where(self.reads.is_row).count()),
+            rows_in=rows_in,
             kept=counts["kept"],
             quarantined=quarantined,
-            duplicates=counts["clean"] - counts["distinct_keys"],
+            duplicates=counts["clean"] - counts["distinct_keys"] + repeats,
             written=counts["written"],
             reasons=_reasons(runtime, staged) if quarantined else {},
             sample=sample_markdown(sample, self.contract),
@@ -122,6 +154,12 @@ class MergedTable(SilverTable):
             return []
         rows = runtime.session.sql(f"select distinct _file from {staged} where _delivery > 1")
         return sorted(rows.toArrow()["_file"].to_pylist())
+
+    def _received(self, rows: DataFrame) -> tuple[int, int]:
+        """How many rows the source sent, and how many of them say nothing by themselves."""
+        columns = (f"count_if({sql})" for sql in (self.reads.is_row, self.reads.is_repeat))
+        sent, repeats = rows.selectExpr(*columns).toArrow().to_pylist()[0].values()
+        return sent, repeats
 
     def _counts(self, runtime: Runtime, staged: str, seq: int) -> dict[str, int]:
         """Kept rows are counted in the table, not in the batch: a lost row would be missed."""

@@ -2,13 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 from uuid import uuid4
 
 import pytest
 from kafka_broker import Broker
 
-from deploy.servers import Postgres, Server, SparkConnect, SparkMaster, SparkWorker
+from deploy.servers import (
+    KafkaConnect,
+    Postgres,
+    Server,
+    SparkConnect,
+    SparkMaster,
+    SparkWorker,
+)
 
 Kind = TypeVar("Kind", bound=Server)
 
@@ -21,14 +29,25 @@ def running(server: Kind) -> Iterator[Kind]:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder below which servers have theirs."""
-    return tmp_path_factory.mktemp("servers")
+def servers() -> Iterator[Path]:
+    """The folder below which servers have theirs.
+
+    No folder of pytest's, which it closes to other users whenever a session begins: PostgreSQL runs
+    as one.
+    """
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")
 def kafka(servers: Path) -> Iterator[Broker]:
     yield from running(Broker(servers))
+
+
+@pytest.fixture(scope="session")
+def worker(servers: Path, kafka: Broker) -> Iterator[KafkaConnect]:
+    """A worker of Kafka Connect."""
+    yield from running(KafkaConnect(servers, f"127.0.0.1:{kafka.open}"))
 
 
 @pytest.fixture(scope="session")

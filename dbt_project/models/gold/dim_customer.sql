@@ -39,6 +39,7 @@ changes as (
     select c.*
     from {{ source('silver', 'customer_changes') }} as c
     inner join touched as t on c.customer_id = t.customer_id
+    where not c._deleted
 ),
 
 -- A tier counts from its change until it, or the member, was found deleted.

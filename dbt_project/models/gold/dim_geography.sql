@@ -20,7 +20,9 @@ inferred as (
     from {{ source('silver', 'invoice_lines') }} as l
     inner join touched as t on l.country = t.country
     where not exists (
-        select 1 from {{ source('silver', 'region_changes') }} as c where c.country = l.country
+        select 1
+        from {{ source('silver', 'region_changes') }} as c
+        where c.country = l.country and not c._deleted
     )
     union
     select 'unknown' as country
@@ -38,6 +40,7 @@ states as (
         end as at
     from {{ source('silver', 'region_changes') }} as c
     inner join touched as t on c.country = t.country
+    where not c._deleted
     union all
     select
         country,

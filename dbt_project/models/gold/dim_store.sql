@@ -23,6 +23,7 @@ states as (
         end as at
     from {{ source('silver', 'store_changes') }} as c
     inner join touched as t on c.store_id = t.store_id
+    where not c._deleted
     union all
     select
         'unknown' as store_id,
