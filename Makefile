@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data/online-retail
 export PYTHONUTF8 := 1
 
-.PHONY: demo up test test-demo test-cluster lint fix lock benchmarks clean
+.PHONY: demo up test test-demo test-cluster reliability lint fix lock benchmarks clean
 
 demo: $(VENV)/.installed
 	"$(BIN)/aquifer" demo --data "$(DATA)"
@@ -21,9 +21,15 @@ test: $(VENV)/.tested lint
 test-demo: $(VENV)/.tested
 	"$(BIN)/python" -m pytest tests/test_clean_clone.py
 
-# On real servers, which it fetches, starts and stops; needs Java.
+# On real servers, which it fetches, starts and stops; needs Java and PostgreSQL. Two at once: the one
+# waits while servers are away.
 test-cluster: $(VENV)/.tested
-	"$(BIN)/python" -m pytest tests/cluster
+	"$(BIN)/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/cluster
+
+# All tests that inject a fault, and the report of them.
+reliability: $(VENV)/.tested
+	"$(BIN)/python" -m pytest --reliability docs/reliability.md tests/aquifer tests/assets \
+	    tests/cluster
 
 lint: $(VENV)/.tested
 	"$(BIN)/ruff" check .

@@ -13,7 +13,7 @@ import progress
 import pytest
 from dagster import DagsterInstance
 from disk import Disk
-from reliability import fault, pytest_addoption, pytest_terminal_summary
+from reliability import fault, only_faults, pytest_addoption, pytest_terminal_summary
 
 from aquifer.dagster_home import dagster_home
 from aquifer.lake import Lake
@@ -38,13 +38,15 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
     """The longest files first, so that no worker begins one when the others are done.
 
     It takes `--no-loadscope-reorder` to keep them there.
     """
     order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+    items[:] = sorted(
+        only_faults(items, config), key=lambda item: order.get(item.path.name, len(order))
+    )
 
 
 def start(*arguments: str, home: Path, **settings: str) -> subprocess.Popen:

@@ -49,6 +49,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(OPTION, type=Path, help="Write the table of faults to this file.")
 
 
+def only_faults(items: list[pytest.Item], config: pytest.Config) -> list[pytest.Item]:
+    """Of the tests, those that inject a fault, if they are to be reported; else all."""
+    if config.getoption(OPTION) is None:
+        return items
+    return [item for item in items if FAULT in getattr(item, "fixturenames", ())]
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
