@@ -187,6 +187,8 @@ def test_merges_and_compactions_at_once_lose_nothing(noted):
         while not merging.done():
             noted.compact()
         merging.result()
+    operations = [entry["operation"] for entry in noted.lake.table(noted.name).history()]
+    assert operations.count("OPTIMIZE") > 1
     rows = noted.rows(noted.name)
     assert sorted(row["key"] for row in rows) == list(range(keys))
     assert {row["noise"] for row in rows} == {b"merged"}
