@@ -63,6 +63,7 @@ lock: $(VENV)/.created
 benchmarks: $(VENV)/.tested
 	"$(BIN)/python" benchmarks/main_job.py
 	"$(BIN)/python" benchmarks/one_more_day.py
+	"$(BIN)/python" benchmarks/scale.py
 	"$(BIN)/python" benchmarks/query.py
 	"$(BIN)/python" benchmarks/dagster_events.py
 	"$(BIN)/python" benchmarks/click_to_finish.py

@@ -1,5 +1,6 @@
 """What runs, and when: jobs, their schedules, and the sensors that start runs by themselves."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +22,7 @@ from dagster import (
 )
 
 from aquifer.flow_jobs import downstream_job, downstream_sensor, drain_job, drain_sensor
-from aquifer.maintenance import maintenance_job
+from aquifer.maintenance import compaction_job, crowded_tables, maintenance_job
 from aquifer.replay import replay_job
 from assets import snapshots, tables
 from resources.lake import LakeResource
@@ -53,12 +54,22 @@ ingest = define_asset_job(
     "ingest", INGESTED, description="What the sources have that bronze has not."
 )
 
+compact = compaction_job()
 maintain = maintenance_job(tables.clustering(), tables.readers())
 
 drain = drain_job(tables.events, tables.silver, tables.gold)
 downstream = downstream_job(tables.events, tables.stream, tables.gold)
 
-jobs = [main, take_snapshots, ingest, maintain, drain, downstream, replay_job(tables.silver)]
+jobs = [
+    main,
+    take_snapshots,
+    ingest,
+    compact,
+    maintain,
+    drain,
+    downstream,
+    replay_job(tables.silver),
+]
 
 job_schedules = [
     ScheduleDefinition(
@@ -150,6 +161,24 @@ def moved_stock(
     yield snapshots.request(*days)
 
 
+@sensor(
+    job=compact,
+    default_status=RUNNING,
+    minimum_interval_seconds=600,
+    description="Starts a compaction when a partition has many small files.",
+)
+def small_files(
+    context: SensorEvaluationContext, lake: LakeResource
+) -> Iterator[RunRequest | SkipReason]:
+    """By the cursor, a table is asked for again only when something was committed to it."""
+    crowded = json.dumps(crowded_tables(lake.lake))
+    if crowded in ("{}", context.cursor):
+        yield SkipReason("no partition has many small files that compaction has not seen")
+        return
+    context.update_cursor(crowded)
+    yield RunRequest()
+
+
 def _not_now(instance: DagsterInstance) -> str | None:
     """Why not to ask for snapshots that are out of date, or None."""
     if instance.get_runs(RunsFilter(job_name=take_snapshots.name, statuses=UNDER_WAY), limit=1):
@@ -168,6 +197,7 @@ sensors = [
     downstream_sensor(downstream, tables.events, tables.stream, tables.gold),
     landed_files,
     moved_stock,
+    small_files,
     AutomationConditionSensorDefinition(
         "automation",
         target=AssetSelection.all(),

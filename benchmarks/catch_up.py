@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from common import PROJECT, empty_home, show
 
@@ -116,6 +117,18 @@ class Ours:
             "duplicates": duplicates,
         }
 
+    def stored(self) -> Mapping[str, float]:
+        """The bytes that an event takes in the files of each table."""
+        tables = {"bronze": pos_events.reads.name, "silver": pos_events.name}
+        files = {
+            layer: pa.table(self.lake.table(name).get_add_actions(flatten=True))
+            for layer, name in tables.items()
+        }
+        return {
+            layer: pc.sum(each["size_bytes"]).as_py() / pc.sum(each["num_records"]).as_py()
+            for layer, each in files.items()
+        }
+
 
 def took(work: Callable[[], None]) -> Took:
     """What work in this process took."""
@@ -200,6 +213,10 @@ with empty_home() as home:
         rows,
     )
     print(", ".join(f"{name} {count:,}" for name, count in counts.items()), "(warm-up included)")
+    print(
+        *(f"{size:.0f} B stored an event in {layer}" for layer, size in ours.stored().items()),
+        sep=", ",
+    )
     print("load of the machine over 1, 5 and 15 minutes:", *os.getloadavg())
     if peers is not None:
         print(f"{spark.wall / together.wall:.1f} times Structured Streaming's events/s")

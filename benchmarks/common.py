@@ -4,11 +4,12 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, Popen
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.table import Table
@@ -24,15 +25,20 @@ def invoice_files() -> list[Path]:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a command took, as the operating system accounts it."""
+    """What a command took, as the operating system accounts it.
+
+    The peak is that of the process, which holds engine and dbt as well.
+    """
 
     wall: float
     cpu: float
     peak_mib: float
 
 
-def demo(home: Path, files: Sequence[Path]) -> Measured:
-    """`aquifer demo` on some files, in a home."""
+def demo(
+    home: Path, files: Sequence[Path], settings: Mapping[str, str] = MappingProxyType({})
+) -> Measured:
+    """`aquifer demo` on some files, in a home, with further settings."""
     with tempfile.TemporaryDirectory() as folder:
         for file in files:
             (Path(folder) / file.name).symlink_to(file.resolve())
@@ -40,7 +46,7 @@ def demo(home: Path, files: Sequence[Path]) -> Measured:
         process = Popen(
             [sys.executable, "-m", "aquifer.cli", "demo", "--data", folder],
             cwd=PROJECT,
-            env={**os.environ, "AQUIFER_HOME": str(home)},
+            env={**os.environ, "AQUIFER_HOME": str(home), **settings},
             stdout=DEVNULL,
             stderr=DEVNULL,
         )
@@ -64,3 +70,10 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     for row in rows:
         table.add_row(*map(str, row))
     Console(width=120).print(table)
+
+
+def markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table as the documents hold it."""
+    print(f"\n{title}\n")
+    for row in (columns, ["---"] * len(columns), *rows):
+        print(f"| {' | '.join(map(str, row))} |")

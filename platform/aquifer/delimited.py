@@ -9,6 +9,7 @@ import io
 import json
 import zlib
 from collections.abc import Sequence
+from itertools import islice
 
 import pyarrow as pa
 
@@ -16,6 +17,9 @@ from aquifer.errors import SourceError
 
 EXTRA = "_extra"
 ROW = "_row"
+
+BLOCK_RECORDS = 65_536
+"""How many records stand as Python's objects, many times the size of their text, at a time."""
 
 _GZIP = b"\x1f\x8b"
 csv.field_size_limit(16 * 1024 * 1024)
@@ -39,34 +43,41 @@ def read_delimited(content: bytes, name: str, columns: Sequence[str]) -> pa.Tabl
         IncompleteFile: compressed content that breaks off, or has not begun.
         SourceError: a column is missing, or the file is not text.
     """
-    text = _text(_decompressed(content, name), name)
-    records = csv.reader(io.StringIO(text, newline=""), strict=False)
+    whole = _decompressed(content, name)
+    text = io.TextIOWrapper(io.BytesIO(whole), _encoding(whole, name), newline="")
+    records = csv.reader(text, strict=False)
+    blocks = [_table(columns, [[] for _ in columns], [], 0)]
     try:
         header = next(records, [])
-        rows = [record for record in records if record]
+        if not any(cell.strip() for cell in header):
+            return blocks[0]
+        places = _places(header, name, columns)
+        beyond = [i for i in range(len(header)) if i not in places]
+        full = filter(None, records)
+        while block := list(islice(full, BLOCK_RECORDS)):
+            values = [[record[i] if i < len(record) else None for record in block] for i in places]
+            extra = [
+                None
+                if not beyond and len(record) <= len(header)
+                else _extra(record, header, beyond)
+                for record in block
+            ]
+            blocks.append(_table(columns, values, extra, sum(map(len, blocks))))
     except csv.Error as error:
         raise SourceError(
             f"{name}: record {records.line_num}: {error}; correct the file"
         ) from error
-    if not any(cell.strip() for cell in header):
-        return _table(columns, [[] for _ in columns], [])
-    places = _places(header, name, columns)
-    width = len(header)
-    values = [[record[i] if i < len(record) else None for record in rows] for i in places]
-    beyond = [i for i in range(width) if i not in places]
-    plain = not beyond
-    extra = [
-        None if plain and len(record) <= width else _extra(record, header, beyond)
-        for record in rows
-    ]
-    return _table(columns, values, extra)
+    return pa.concat_tables(blocks)
 
 
 def _table(
-    columns: Sequence[str], values: list[list[str | None]], extra: list[str | None]
+    columns: Sequence[str],
+    values: list[list[str | None]],
+    extra: list[str | None],
+    before: int,
 ) -> pa.Table:
     arrays = {name: pa.array(v, pa.string()) for name, v in zip(columns, values, strict=True)}
-    rows = pa.array(range(1, len(extra) + 1), pa.int64())
+    rows = pa.array(range(before + 1, before + len(extra) + 1), pa.int64())
     return pa.table({**arrays, EXTRA: pa.array(extra, pa.string()), ROW: rows})
 
 
@@ -83,13 +94,14 @@ def _decompressed(content: bytes, name: str) -> bytes:
         raise SourceError(f"{name}: it is not valid gzip ({error}); deliver it again") from error
 
 
-def _text(content: bytes, name: str) -> str:
+def _encoding(content: bytes, name: str) -> str:
     if b"\x00" in content:
         raise SourceError(f"{name}: it holds zero bytes, so it is no text; deliver it as CSV")
     try:
-        return content.decode("utf-8-sig")
+        content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return content.decode("latin-1")
+        return "latin-1"
+    return "utf-8-sig"
 
 
 def _places(header: list[str], name: str, columns: Sequence[str]) -> list[int]:

@@ -272,10 +272,14 @@ class Lake:
         """
         table = self.table(name)
         table.optimize.compact(target_size=COMPACTED_BYTES)
-        retention = _interval(STREAMED_RETENTION)
-        if table.metadata().configuration.get(LOG_RETENTION) != retention:
-            table.alter.set_table_properties({LOG_RETENTION: retention})
+        if not self.streamed(name):
+            table.alter.set_table_properties({LOG_RETENTION: _interval(STREAMED_RETENTION)})
         shorten_log(table)
+
+    def streamed(self, name: str) -> bool:
+        """Whether streams have committed to the table, and put its small files together."""
+        retention = self.table(name).metadata().configuration.get(LOG_RETENTION)
+        return bool(retention == _interval(STREAMED_RETENTION))
 
     def merge(
         self, name: str, rows: pa.Table, keys: Sequence[str], within: str, marks: Mapping[str, int]

@@ -1,8 +1,8 @@
 """Maintenance: what keeps the lake small and quick, and forgets what has had its time.
 
-Belongs here: compaction, sorting, retention, VACUUM. Does not: which runs are forgotten
-(`history`), and anything that changes what a query of the present answers, but for bronze rows past
-their retention.
+Belongs here: when tables are compacted and sorted, retention, VACUUM. Does not: which files that
+takes (`compaction`), which runs are forgotten (`history`), and anything that changes what a query
+of the present answers, but for bronze rows past their retention.
 """
 
 import os
@@ -15,6 +15,7 @@ from pydantic import Field
 from upath import UPath
 
 from aquifer.automation import RETRIES
+from aquifer.compaction import cluster, compact, crowded
 from aquifer.errors import SettingError
 from aquifer.history import forget_runs
 from aquifer.lake import RETENTION, SEQUENCE, Lake, shorten_log
@@ -57,25 +58,25 @@ class HistoryConfig(Config):
 def maintain_table(
     lake: Lake, name: str, cluster_by: Sequence[str], bronze_days: int, readers: Sequence[str] = ()
 ) -> dict[str, int]:
-    """Maintain one table under its lease; the files that each step removed.
+    """Maintain one table; its files before and after, and those that VACUUM removed.
 
     Args:
         readers: the tables that are made from it; what one of them has yet to take in is kept.
     """
-    with lake.lease([name]):
-        table = lake.table(name)
-        before = len(table.file_uris())
-        if readers:
-            kept_since = datetime.now(UTC) - timedelta(days=bronze_days)
+    before = len(lake.table(name).file_uris())
+    if readers:
+        kept_since = datetime.now(UTC) - timedelta(days=bronze_days)
+        with lake.lease([name]):
             taken_in = min(lake.progress(reader, name) for reader in readers)
-            table.delete(
+            lake.table(name).delete(
                 f"_ingested_at < arrow_cast('{kept_since.isoformat()}', '{INSTANT}') "
                 f"and {SEQUENCE} <= {taken_in}"
             )
-        if cluster_by:
-            table.optimize.z_order(list(cluster_by))
-        else:
-            table.optimize.compact()
+    if cluster_by:
+        cluster(lake, name, cluster_by)
+    compact(lake, name)
+    with lake.lease([name]):
+        table = lake.table(name)
         # Full: also the files that killed writers left, which no log names.
         vacuumed = table.vacuum(int(RETENTION / timedelta(hours=1)), dry_run=False, full=True)
         shorten_log(table)
@@ -94,6 +95,35 @@ def remove_stale_scratch(lake: Lake) -> int:
     for place in stale:
         remove_tree(place)
     return len(stale)
+
+
+def crowded_tables(lake: Lake) -> dict[str, int]:
+    """The tables of which a partition has many small files, with their versions.
+
+    Not those to which streams commit, of which each file is small on purpose until the night.
+    """
+    tables = {name: lake.table(name) for name in lake.names() if not lake.streamed(name)}
+    return {name: int(table.version()) for name, table in tables.items() if crowded(table)}
+
+
+def compaction_job() -> JobDefinition:
+    """The job that puts small files together where there are many."""
+
+    @op(required_resource_keys={"lake"}, retry_policy=RETRIES)
+    def compact_tables(context: OpExecutionContext) -> None:
+        lake: Lake = context.resources.lake.lake
+        for name in crowded_tables(lake):
+            before = len(lake.table(name).file_uris())
+            compact(lake, name)
+            context.log.info(
+                "%s: %d files, were %d", name, len(lake.table(name).file_uris()), before
+            )
+
+    @job(name="compact", description="Puts small files together where there are many.")
+    def compact_crowded() -> None:
+        compact_tables()
+
+    return compact_crowded
 
 
 def maintenance_job(

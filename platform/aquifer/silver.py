@@ -32,6 +32,10 @@ SINCE, ROWS, LOST = "_batch_since", "_batch_rows", "_batch_lost"
 """Application transactions that tell of the newest batch: the first `_seq` of bronze that may be in
 it, how many rows it had, and how many of them are nowhere."""
 
+ROWS_PER_BATCH = 1_000_000
+"""Rows that are merged together, if bronze has not received more in one commit: what an engine
+holds of a batch, about a kilobyte a row, does not grow with what waits."""
+
 
 @dataclass(frozen=True)
 class MergedTable(SilverTable):
@@ -88,6 +92,15 @@ class MergedTable(SilverTable):
             )
 
     def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
+        done = Advance(self.name)
+        while since < upto:
+            reached = runtime.lake.reach(self.reads.name, since, upto, ROWS_PER_BATCH)
+            done = done.plus(self._take_in_batch(runtime, f"{place}/{reached}", since, reached))
+            since = reached
+        return done
+
+    def _take_in_batch(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
+        """Take in the bronze rows above one `_seq` up to another, and record that."""
         session, lake = runtime.session, runtime.lake
         rows = session.table(self.reads.name).where(
             f"{SEQUENCE} > {since} and {SEQUENCE} <= {upto}"

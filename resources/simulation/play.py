@@ -3,8 +3,8 @@
 import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -52,48 +52,34 @@ class Simulation:
     def advance(self, files: Iterable[LandedFile]) -> dict[str, int]:
         """Play both databases up to the latest landed day; how many writes each took.
 
-        A file counts once, by its first delivery that could be read. Each database advances in one
-        transaction.
+        A file counts once, by its first delivery that could be read, and is let go before the next.
+        Each database advances in one transaction.
         """
-        landed = {f"file/{file.name}": file for file in files}
-        read: dict[str, Day | None] = {}
-        return {
-            "order_database": self._advance(
-                self.orders, landed, read, order_database.create_tables, self._shop
-            ),
-            "rewards_database": self._advance(
-                self.rewards,
-                landed,
-                read,
-                rewards_database.create_tables,
-                self._programme,
-                "recorded_at",
-            ),
-        }
+        with _advancing(self.rewards, rewards_database.create_tables) as rewards:
+            with _advancing(self.orders, order_database.create_tables) as orders:
+                end = self._enrol_days(files, {orders: self._shop, rewards: self._programme})
+                ordered = play(orders, end[orders])
+            earned = play(rewards, end[rewards], "recorded_at")
+        return {"order_database": ordered, "rewards_database": earned}
 
-    def _advance(
-        self,
-        path: Path,
-        landed: dict[str, LandedFile],
-        read: dict[str, Day | None],
-        create_tables: Callable[[sqlite3.Connection], None],
-        enrol_day: Callable[[sqlite3.Connection, Day], None],
-        stamp: str | None = None,
-    ) -> int:
-        with closing(connect(path)) as connection:
-            create_tables(connection)
-            connection.executescript(schedule.TABLES)
-            with transaction(connection):
-                fresh = unknown(connection, landed)
-                for name in fresh:
-                    if name not in read:
-                        read[name] = read_day(landed[name])
-                days = {name: day for name in fresh if (day := read[name]) is not None}
-                for day in days.values():
-                    enrol_day(connection, day)
-                remember(connection, days)
-                end = max((micros(day.end) for day in days.values()), default=0)
-                return play(connection, end, stamp)
+    @staticmethod
+    def _enrol_days(
+        files: Iterable[LandedFile],
+        databases: Mapping[sqlite3.Connection, Callable[[sqlite3.Connection, Day], None]],
+    ) -> dict[sqlite3.Connection, int]:
+        """Enrol each day in the databases to which its file is new; until when each is to play."""
+        end = dict.fromkeys(databases, 0)
+        for file in files:
+            name = f"file/{file.name}"
+            fresh = [connection for connection in databases if unknown(connection, [name])]
+            day = read_day(file) if fresh else None
+            if day is None:
+                continue
+            for connection in fresh:
+                databases[connection](connection, day)
+                remember(connection, [name])
+                end[connection] = max(end[connection], micros(day.end))
+        return end
 
     def _shop(self, connection: sqlite3.Connection, day: Day) -> None:
         kinds: list[tuple[str, Iterable[str], Callable[[str], Iterator[Step]]]] = [
@@ -124,6 +110,18 @@ class Simulation:
     ) -> None:
         named = unknown(connection, [f"{kind}/{entity}" for entity in entities])
         enrol(connection, {entity: life(entity.split("/", 1)[1]) for entity in named})
+
+
+@contextmanager
+def _advancing(
+    path: Path, create_tables: Callable[[sqlite3.Connection], None]
+) -> Iterator[sqlite3.Connection]:
+    """A database with all its tables, in a transaction."""
+    with closing(connect(path)) as connection:
+        create_tables(connection)
+        connection.executescript(schedule.TABLES)
+        with transaction(connection):
+            yield connection
 
 
 def read_day(file: LandedFile) -> Day | None:

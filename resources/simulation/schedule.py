@@ -61,7 +61,7 @@ def enrol(connection: sqlite3.Connection, lives: Mapping[str, Iterable[Step]]) -
     remember(connection, lives)
     connection.executemany(
         "insert into schedule values (?, ?, ?, ?, ?, ?, ?)",
-        [
+        (
             (
                 micros(step.at + step.delay),
                 entity,
@@ -73,7 +73,7 @@ def enrol(connection: sqlite3.Connection, lives: Mapping[str, Iterable[Step]]) -
             )
             for entity, life in lives.items()
             for n, step in enumerate(life)
-        ],
+        ),
     )
 
 
@@ -90,8 +90,9 @@ def play(connection: sqlite3.Connection, now_us: int, stamp: str | None = None) 
         "select visible_us, ts_us, op, target, row from schedule where visible_us <= ? "
         "order by visible_us, entity, n",
         (now_us,),
-    ).fetchall()
-    clock_us = before_us
+    )
+    clock_us, played = before_us, 0
+    # Read while others are written: there may be more than memory holds.
     for visible_us, ts_us, op, table, row in due:
         values = json.loads(row)
         if stamp and op != "delete":
@@ -102,9 +103,10 @@ def play(connection: sqlite3.Connection, now_us: int, stamp: str | None = None) 
             connection.execute("update clock set ts_us = ?", (ts_us,))
             clock_us = ts_us
         _write(connection, op, table, values)
+        played += 1
     connection.execute("delete from schedule where visible_us <= ?", (now_us,))
     connection.execute("update clock set ts_us = ?", (now_us,))
-    return len(due)
+    return played
 
 
 def _write(connection: sqlite3.Connection, op: str, table: str, row: dict[str, Any]) -> None:

@@ -77,3 +77,16 @@ def test_a_truncated_gzip_is_incomplete():
 def test_what_is_no_text_is_refused_by_name(content):
     with pytest.raises(SourceError, match=r"a\.csv"):
         read(content)
+
+
+def test_a_file_of_many_records_is_read_like_a_small_one():
+    count = 150_000
+    lines = [f"{n},Moss\n" for n in range(1, count + 1)]
+    # A blank line is no record; a record that is too short, and one that is too long, are.
+    lines[70_000:70_000] = ["\n"]
+    lines[-2:] = ["short\n", "long,Moss,more\n"]
+    rows = read_delimited(("No,Text\n" + "".join(lines)).encode(), "a.csv", COLUMNS)
+    assert rows["_row"].to_pylist() == list(range(1, count + 1))
+    assert rows["No"].to_pylist()[:-2] == [str(n) for n in range(1, count - 1)]
+    assert rows["Text"].to_pylist()[-2:] == [None, "Moss"]
+    assert rows["_extra"].to_pylist()[-2:] == [None, '{"": "more"}']

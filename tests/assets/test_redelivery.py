@@ -8,10 +8,12 @@ import pytest
 from conftest import invoice_files
 from worlds import SALES, Invoices
 
+from aquifer import silver
 from aquifer.lake import Lake
 from aquifer.landing import LandingFolder
 from aquifer.lease import FileLeases
 from assets.bronze.invoice_lines import invoice_lines as bronze_lines
+from assets.silver.invoice_lines import invoice_lines
 
 DAY = invoice_files()[0]
 FILE = "2010-12-01.csv"
@@ -23,6 +25,27 @@ def text_of(file: Path) -> str:
 
 
 HEADER, *LINES = text_of(DAY).splitlines()
+
+
+def test_what_waits_is_merged_in_batches_of_whole_commits(tmp_path_factory, monkeypatch):
+    """What an engine holds of a batch must not grow with what waits."""
+    first, second, third = LINES[:3]
+    deliveries = [(FILE, first, second), ("2010-12-02.csv", third), (FILE, first)]
+    one_by_one = Invoices(tmp_path_factory.mktemp("one_by_one"))
+    for name, *lines in deliveries:
+        one_by_one.land(name, HEADER, *lines)
+        assert one_by_one.take_in().accounted
+    at_once = Invoices(tmp_path_factory.mktemp("at_once"))
+    for name, *lines in deliveries:
+        at_once.land(name, HEADER, *lines)
+        bronze_lines.advance(at_once.lake, at_once.landing)
+    monkeypatch.setattr(silver, "ROWS_PER_BATCH", 2)
+    done = invoice_lines.advance(at_once.runtime)
+    assert (done.rows_in, done.kept, done.accounted) == (4, 4, True)
+    history = at_once.lake.table(invoice_lines.name).history()
+    assert [entry["operation"] for entry in history].count("MERGE") == 2
+    assert at_once.content(invoice_lines.name) == one_by_one.content(invoice_lines.name)
+    assert not invoice_lines.advance(at_once.runtime).rows_in
 
 
 def test_the_current_delivery_of_a_file_is_what_holds_down_to_gold(tmp_path_factory):

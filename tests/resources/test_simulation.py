@@ -8,7 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -166,6 +167,21 @@ def test_a_second_advance_over_the_same_files_changes_nothing(tmp_path, files):
     assert played.content() == before
 
 
+def test_a_file_is_let_go_before_the_next(tmp_path, files):
+    held: list[weakref.ref] = []
+
+    def one_by_one() -> Iterator[LandedFile]:
+        for file in files:
+            assert all(earlier() is None for earlier in held[:-1])
+            copy = LandedFile(file.landed_as, file.content)
+            held.append(weakref.ref(copy))
+            yield copy
+            del copy
+
+    Simulation(tmp_path / "orders.db", tmp_path / "rewards.db").advance(one_by_one())
+    assert len(held) == len(files)
+
+
 def test_another_seed_tells_other_lives(tmp_path, files):
     lives = []
     for seed in (SEED, SEED, SEED + 1):
@@ -299,8 +315,8 @@ def killed(databases: Path, landing: Path, watched: str, size: int) -> None:
     [
         ("orders.db", 0, False),
         ("orders.db-wal", 400_000, False),  # well inside the order database's transaction
-        ("rewards.db", 0, True),
-        ("rewards.db-wal", 60_000, True),
+        ("rewards.db", 0, False),
+        ("orders.db", 100_000, True),  # what is committed, while the other is played
     ],
 )
 def test_killed_in_the_middle_it_goes_on_as_if_nothing_had_happened(
