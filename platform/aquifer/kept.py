@@ -31,7 +31,7 @@ def kept(
 
     Args:
         name: what it is called when its end is told.
-        lives: whether it does its work; its successors may do that.
+        lives: whether it does its work; its successors may do that. If not, it is ended.
     """
     attempts = 0
     while attempts < MOST_ATTEMPTS:
@@ -39,6 +39,9 @@ def kept(
         process = start()
         while lives(process):
             yield process
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
         steady = time.monotonic() - begun > STEADY_SECONDS
         attempts = 1 if steady else attempts + 1
         print(f"aquifer: {name} {ended(process.returncode)}", file=sys.stderr, flush=True)

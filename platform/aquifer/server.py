@@ -4,12 +4,10 @@ Belongs here: starting them, passing a signal on, leaving no process and no dead
 not: jobs without the daemon (`foreground`).
 """
 
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -22,23 +20,23 @@ from aquifer.errors import SettingError
 from aquifer.foreground import DEMO, UNFINISHED, close_dead_foreground_runs, close_dead_runs
 from aquifer.kept import kept
 from aquifer.lease import FileLeases, Leases, LeaseTaken
+from aquifer.process_group import POLL_SECONDS, end, members, start
 from aquifer.run_process import RunProcess
 
 PATIENCE_SECONDS = 20.0
 """How long Dagster, and then what is left of it, may take to end before it is killed."""
 
-POLL_SECONDS = 0.1
-
 LOOK_SECONDS = 5.0
-"""How often to look whether there is a warm server."""
+"""How often to look whether there is a warm server, and a code server."""
+
+CODE_SERVER = b"\0api\0grpc\0"
+"""What is in its command line."""
 
 DEV = "ignore:Function `dev_command` is superseded"
 """That there is a newer command for developers says nothing to whoever asked for the UI."""
 
 WARM = "ignore:resource_tracker"
 """That killed runs have left semaphores, which the warm server removes, is no news."""
-
-PROCESSES = Path("/proc")
 
 
 @contextmanager
@@ -96,10 +94,11 @@ def serve(
     guard = ["sh", "-c", "read _; kill -TERM 0"]
     with subprocess.Popen(guard, stdin=subprocess.PIPE, process_group=0) as leader:
         group = leader.pid
-        dagster = kept("Dagster", lambda: _start(_dagster(host, port, project), group, DEV))
+        command = _dagster(host, port, project)
+        dagster = kept("Dagster", lambda: start(command, group, DEV), _with_code_server(group))
         others = [
             _warm_servers(host, port, project, dagster_home, group),
-            *(kept(name, partial(_start, other, group)) for name, other in beside.items()),
+            *(kept(name, partial(start, other, group)) for name, other in beside.items()),
         ]
         running: list[subprocess.Popen[bytes]] = []
         for server in dagster:
@@ -112,7 +111,8 @@ def serve(
         with suppress(subprocess.TimeoutExpired):
             for process in running:
                 process.wait(PATIENCE_SECONDS)
-    _kill_what_stays(group)
+    # A run in progress ends as failed, its tables are whole.
+    end(group, PATIENCE_SECONDS)
     return bool(asked)
 
 
@@ -127,44 +127,46 @@ def _warm_servers(
     """Keep a warm server, which may be a successor of what was started."""
     command = [sys.executable, "-m", "aquifer.warm_server", str(dagster_home), str(project)]
     command += ["--after", host, str(port)]
-    looked = 0.0
+    listens = now_and_then(lambda: warm_client.listens(dagster_home))
+    return kept(
+        "the warm server",
+        lambda: start(command, group, WARM),
+        lambda process: process.poll() is None or listens(),
+    )
 
-    def lives(process: subprocess.Popen[bytes]) -> bool:
-        nonlocal looked
-        if process.poll() is None or time.monotonic() < looked + LOOK_SECONDS:
+
+def _with_code_server(group: int) -> Callable[[subprocess.Popen[bytes]], bool]:
+    """Whether Dagster runs, and with it its code server, which it does not start again.
+
+    Without one nothing is evaluated and nothing launched, and Dagster goes on as if it were.
+    """
+    seen = False
+
+    def serves() -> bool:
+        nonlocal seen
+        found = any(CODE_SERVER in _command_line(process) for process in members(group))
+        lost, seen = seen and not found, found
+        return not lost
+
+    stands = now_and_then(serves)
+    return lambda process: process.poll() is None and stands()
+
+
+def _command_line(process: Path) -> bytes:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return (process / "cmdline").read_bytes()
+    return b""
+
+
+def now_and_then(question: Callable[[], bool]) -> Callable[[], bool]:
+    """A question that is asked every `LOOK_SECONDS` only; in between the answer is yes."""
+    asked = 0.0
+
+    def answer() -> bool:
+        nonlocal asked
+        if time.monotonic() < asked + LOOK_SECONDS:
             return True
-        looked = time.monotonic()
-        return warm_client.listens(dagster_home)
+        asked = time.monotonic()
+        return question()
 
-    return kept("the warm server", lambda: _start(command, group, WARM), lives)
-
-
-def _start(command: Sequence[str], group: int, unwarned: str = "") -> subprocess.Popen[bytes]:
-    """Start a process of the group."""
-    environment = {**os.environ, **({"PYTHONWARNINGS": unwarned} if unwarned else {})}
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=group, env=environment)
-
-
-def _kill_what_stays(group: int) -> None:
-    """Kill what does not end by itself. A run in progress ends as failed, its tables are whole."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while _runs(group) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def _runs(group: int) -> bool:
-    """Whether a process of the group still runs."""
-    if not PROCESSES.is_dir():
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, 0)
-            return True
-        return False
-    # In a container nobody may reap what has ended, and the group would seem to last for ever.
-    for process in PROCESSES.glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            state, _, of_group = (process / "stat").read_text().rpartition(")")[2].split()[:3]
-            if int(of_group) == group and state != "Z":
-                return True
-    return False
+    return answer
