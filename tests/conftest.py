@@ -101,10 +101,10 @@ class Home:
 
 
 @contextmanager
-def dagster_instance(home: Path) -> Iterator[DagsterInstance]:
+def dagster_instance(home: Path, database: str | None = None) -> Iterator[DagsterInstance]:
     """The Dagster instance under AQUIFER_HOME, as `aquifer` makes it."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in dagster_home(home, PROJECT / "dagster.yaml").items():
+        for name, value in dagster_home(home, PROJECT / "dagster.yaml", database).items():
             patch.setenv(name, value)
         with DagsterInstance.get() as instance:
             yield instance

@@ -21,8 +21,13 @@ from deploy.servers import (
 Kind = TypeVar("Kind", bound=Server)
 
 
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
+"""Options of a JVM that ends before it would have compiled anything for good."""
+
+
 def running(server: Kind) -> Iterator[Kind]:
     """Start a server, and stop it afterwards."""
+    server.settings["JAVA_TOOL_OPTIONS"] = SHORT_LIVED
     server.start()
     yield server
     server.stop()
