@@ -101,6 +101,7 @@ def up(
     lake.check()
     home = _dagster_home()
     with disk_trouble(), server.only_server(home, lake.leases):
+        lake.mend()
         server.close_runs_of_the_dead(home)
         free = _free(host, port)
         taken = f" (port {port} is taken)" if free != port else ""
@@ -296,6 +297,7 @@ def _instance() -> "Iterator[DagsterInstance]":
     from aquifer.disk import disk_trouble
 
     with disk_trouble(), foreground.alone(_dagster_home()), DagsterInstance.get() as instance:
+        plugin("environment").resources()["lake"].lake.mend()
         foreground.close_dead_foreground_runs(instance)
         yield instance
 

@@ -106,7 +106,11 @@ class Gold:
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
             progress = {name: self._progress(runtime, name) for name in tables}
             tested = {name: self._tested(runtime, name) for name in tables}
-            settled = {name for name in tables if lake.settled(name)}
+            settled = {
+                name
+                for name in tables
+                if lake.settled(name) and not _may_hold(lake, progress[name])
+            }
             appended = {name: self.appended_to(lake, name) for name in tables}
             if not (settled.issuperset(tables) and all(progress.values())):
                 appending = ()
@@ -292,6 +296,11 @@ class Gold:
             streams = self.upstreams[name] & {*appending}
             marks = {f"{APPENDED}:{upstream}": seen[upstream].seq for upstream in streams}
             lake.record(name, {**_known(marks), SEQUENCE: build})
+
+
+def _may_hold(lake: Lake, progress: Mapping[str, int]) -> bool:
+    """Whether a table may hold what an upstream has lost since, and takes in again."""
+    return any(lake.torn(upstream) >= seq for upstream, seq in progress.items())
 
 
 def _known(marks: Mapping[str, int]) -> dict[str, int]:

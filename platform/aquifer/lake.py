@@ -9,6 +9,7 @@ statistics. Progress stands in the Delta log as application transactions: under 
 upstream, the highest `_seq` of it that the table has taken in; under `_seq`, the table's own.
 """
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ from upath import UPath
 from aquifer.errors import ContractError, SettingError
 from aquifer.lease import Leases
 from aquifer.reading import Conditions, read
+from aquifer.torn_commits import TORN, mend
+
+logger = logging.getLogger("aquifer.lake")
 
 SEQUENCE = "_seq"
 DELETED = "_deleted"
@@ -156,8 +160,27 @@ class Lake:
     @contextmanager
     def lease(self, names: Iterable[str]) -> Iterator[None]:
         """Be the only writer of these tables. Readers never wait."""
+        names = [*names]
         with self.leases.hold(names):
+            for name in names:
+                self._mend(name)
             yield
+
+    def mend(self) -> None:
+        """Let no table have torn commits, also those that are only read; for after a restart."""
+        for name in self.names():
+            with self.lease([name]):
+                pass
+
+    def _mend(self, name: str) -> None:
+        # Object stores write files whole.
+        if "://" not in self.root and (lost := mend(Path(self.uri(name), "_delta_log"))):
+            logger.warning(
+                "%s: a power failure tore version %s; it goes on from the version before, and what "
+                "was lost is taken in again",
+                name,
+                lost.start,
+            )
 
     def ensure(self, name: str, schema: pa.Schema, partition_by: Sequence[str] = ()) -> bool:
         """Create the table, or add the columns that it lacks; no column is ever dropped.
@@ -216,6 +239,10 @@ class Lake:
     def seq(self, name: str) -> int:
         """The highest `_seq` that the table has recorded."""
         return self.progress(name, SEQUENCE)
+
+    def torn(self, name: str) -> int:
+        """The last version at which commits were lost; who had taken them in gets them again."""
+        return self.progress(name, TORN)
 
     def settled(self, name: str) -> bool:
         """Whether no row of the table is of a writer that was killed before it recorded them."""

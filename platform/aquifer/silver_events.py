@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from aquifer.advance import Advance, Standing
 from aquifer.bronze_events import EVENT_COLUMNS, EventTopic
-from aquifer.bronze_topics import BYTES
+from aquifer.bronze_topics import BYTES, ends_of
 from aquifer.conform import REASONS, conform_sql
 from aquifer.contract import Contract, arrow_schema, contract_fields
 from aquifer.errors import ContractError
@@ -77,11 +77,13 @@ class _Batch:
         reached: the `_seq` of bronze up to which they go.
         received: rows of bronze.
         checking: what the engine makes of them, and rows of the quarantine for what has no text.
+        again: how many others there are that the table has, which bronze lost and read again.
     """
 
     reached: int
     received: pa.Table
     checking: Future[tuple[pa.Table, list[dict[str, Any]]]]
+    again: int
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,14 @@ class EventTable(SilverTable):
         with ThreadPoolExecutor(1) as engine:
             for reached in islice(self._ends(lake, since, upto), BATCHES_PER_ADVANCE):
                 # Found by the log and sent to the engine, which else reads the log for each batch.
-                new = [(SEQUENCE, ">", since), (SEQUENCE, "<=", reached)]
-                received, since = lake.read(self.reads.name, None, new), reached
+                read, since = self._between(lake, since, reached), reached
+                received = self._unseen(lake, read)
                 checking = engine.submit(
                     self._checked, runtime, texts, f"{place}/{reached}", received
                 )
                 if coming:
                     yield coming
-                coming = _Batch(reached, received, checking)
+                coming = _Batch(reached, received, checking, len(read) - len(received))
             if coming:
                 yield coming
 
@@ -161,6 +163,21 @@ class EventTable(SilverTable):
             )
             yield since
 
+    def _between(self, lake: Lake, since: int, upto: int) -> pa.Table:
+        """The rows of bronze above one `_seq` up to another."""
+        new = [(SEQUENCE, ">", since), (SEQUENCE, "<=", upto)]
+        return lake.read(self.reads.name, None, new)
+
+    def _unseen(self, lake: Lake, read: pa.Table) -> pa.Table:
+        """Of rows of bronze those that the table has not taken in before bronze lost them."""
+        partitions = pc.unique(read["_partition"]).to_pylist()
+        ends = lake.marks(self.name, map(self.reads.mark, partitions))
+        for partition in partitions:
+            end = ends.get(self.reads.mark(partition), 0)
+            seen = (pc.field("_partition") == partition) & (pc.field("_offset") < end)
+            read = read.filter(~seen)
+        return read
+
     def _settle(self, lake: Lake, texts: EventTexts, batch: _Batch) -> Advance:
         """Write what becomes of a batch."""
         events, unread = batch.checking.result()
@@ -173,21 +190,33 @@ class EventTable(SilverTable):
         reached = max(watermark, _latest(settled.fresh, self.time) - DELAY_US)
         came = len(batch.received) - settled.duplicates - len(refused)
         marks = {self.reads.name: batch.reached, WATERMARK: reached}
+        ends = ends_of(batch.received["_partition"], batch.received["_offset"])
+        marks |= {self.reads.mark(partition): end for partition, end in ends.items()}
         marks |= self._accounts(lake, came, len(refused))
         self._commit(lake, outcome, marks)
         kept = int(lake.table(self.name).count() - before)
         return Advance(
             self.name,
-            rows_in=len(batch.received),
+            rows_in=len(batch.received) + batch.again,
             kept=kept,
             quarantined=len(refused),
-            duplicates=settled.duplicates,
+            duplicates=settled.duplicates + batch.again,
             written=kept + len(settled.winning),
             late=_earlier(settled.fresh, self.time, watermark),
             watermark=instant(reached) if reached > 0 else None,
             reasons=Counter(reason for row in refused for reason in row["reasons"]),
             sample=sample_markdown(settled.fresh.slice(0, 5), self.contract),
         )
+
+    def refuse_again(self, runtime: Runtime, place: str, upto: int) -> None:
+        lake, texts, since = runtime.lake, EventTexts(runtime.schemas), NOTHING
+        while since < upto:
+            reached = lake.reach(self.reads.name, since, upto, EVENTS_PER_BATCH)
+            received = self._between(lake, since, reached)
+            events, unread = self._checked(runtime, texts, f"{place}/{reached}", received)
+            refused = self._outcome(lake, texts, received, events).refused
+            add_refused(lake, self.name, [*unread, *refused])
+            since = reached
 
     def take_in_again(
         self, runtime: Runtime, place: str, received: pa.Table

@@ -1,0 +1,121 @@
+"""Faults of the storage below the tables: the platform goes on by itself, and no row is lost."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import chaos
+import pytest
+from conftest import Home, start
+
+from aquifer.lake import NOTHING
+from assets.silver.pos_events import pos_events
+
+SEED = 20261120
+EVENTS = 480
+MORE = 160
+DEADLINE_SECONDS = 240
+STREAMED = (chaos.BRONZE, chaos.SILVER, chaos.QUARANTINE, chaos.GOLD)
+
+
+@pytest.fixture(scope="module")
+def more() -> list[chaos.Produced]:
+    return chaos.history(SEED + 1, MORE)
+
+
+@pytest.fixture(scope="module")
+def drained(nursery, homes) -> Home:
+    """A home into which events were drained in two turns, so that each table has commits."""
+    home = homes("drained")
+    events = chaos.history(SEED, EVENTS)
+    for half in (events[: EVENTS // 2], events[EVENTS // 2 :]):
+        chaos.produce(home.folder / "events", half)
+        assert nursery.drain(home, commits_per_compaction=100) == 0
+    return home
+
+
+@pytest.fixture(scope="module")
+def copied(drained, tmp_path_factory) -> Callable[[str], Home]:
+    """Makes homes that are as the drained one."""
+
+    def make(name: str) -> Home:
+        folder = tmp_path_factory.mktemp(name) / "home"
+        shutil.copytree(drained.folder, folder)
+        return Home(folder)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def with_more(nursery, copied, more) -> Home:
+    """The drained home after more events: nothing disturbed it."""
+    home = copied("with_more")
+    chaos.produce(home.folder / "events", more)
+    assert nursery.drain(home) == 0
+    return home
+
+
+def log_of(home: Home, table: str) -> Path:
+    return Path(home.lake.uri(table), "_delta_log")
+
+
+def newest(home: Home, table: str, *, with_rows: bool = False) -> Path:
+    """The newest commit of a table, or the newest that added rows."""
+    commits = sorted(log_of(home, table).glob("*.json"), reverse=True)
+    return next(c for c in commits if not with_rows or '"dataChange":true' in c.read_text())
+
+
+def tear(commit: Path, *, keep: float = 0.0) -> None:
+    content = commit.read_bytes()
+    commit.write_bytes(content[: int(len(content) * keep)])
+
+
+def query(home: Home, sql: str) -> list[dict]:
+    """The rows that `aquifer query` prints."""
+    said, errors = start("query", sql, "--format", "json", home=home.folder).communicate(
+        timeout=DEADLINE_SECONDS
+    )
+    assert not errors
+    return json.loads(said)
+
+
+@pytest.mark.parametrize("table", STREAMED)
+def test_what_a_torn_commit_held_is_taken_in_again(nursery, copied, more, with_more, fault, table):
+    """Others have taken it in before, later commits stand on it, and other rows come beside it."""
+    home = copied("torn")
+    tear(newest(home, table, with_rows=True))
+    chaos.produce(home.folder / "events", more)
+    with fault(f"torn commit of rows in the log of {table}"):
+        assert nursery.drain(home) == 0
+    assert home.differing(with_more, with_more.lake.names()) == []
+    assert pos_events.standing(home.lake).lost == 0
+    assert [name for name in home.lake.names() if home.lake.torn(name) != NOTHING] == [table]
+
+
+def test_logs_whose_newest_commits_are_torn_go_on_before_them_and_say_so(
+    copied, more, with_more, fault
+):
+    home = copied("all_torn")
+    for table in home.lake.names():
+        # One that is cut off no reader gets past; an empty one they take for a commit.
+        tear(newest(home, table), keep=0.5 if table in STREAMED[::2] else 0.0)
+    chaos.produce(home.folder / "events", more)
+    with fault("torn newest commit in the log of every table"):
+        drain = start("drain", "--idle-seconds", "0", home=home.folder)
+        _, said = drain.communicate(timeout=DEADLINE_SECONDS)
+        assert drain.returncode == 0, said
+    assert home.differing(with_more, with_more.lake.names()) == []
+    assert pos_events.standing(home.lake).lost == 0
+    for table in STREAMED:
+        assert said.count(f"{table}: a power failure tore version") == 1, said
+
+
+def test_a_query_answers_from_the_version_before_a_torn_one(copied, fault):
+    home = copied("queried")
+    commit = newest(home, chaos.SILVER, with_rows=True)
+    rows = f"select count(*) as rows from {chaos.SILVER}"
+    before = home.rows(f"{rows} version as of {int(commit.stem) - 1}")
+    tear(commit)
+    with fault("torn newest commit, seen by a query"):
+        assert query(home, rows) == before
