@@ -29,11 +29,11 @@ from deltalake import (
     Transaction,
     write_deltalake,
 )
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from upath import UPath
 
-from aquifer.errors import ContractError, SettingError
+from aquifer.errors import ContractError, PassingError, SettingError
 from aquifer.lease import Leases
 from aquifer.reading import Conditions, read
 from aquifer.torn_commits import TORN, mend
@@ -47,6 +47,17 @@ MONTH = "_month"
 """The month that a row belongs to, by which large tables are partitioned."""
 NOTHING = -1
 """The progress of a table that has taken in nothing."""
+
+
+class Fenced(PassingError):
+    """A commit that was refused because another writer was first."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"another writer has committed to {name} without its lease, and nothing was written; "
+            "it is tried again, but let all writers of a lake have one AQUIFER_HOME or "
+            "AQUIFER_DATABASE"
+        )
 
 
 class Snapshot(NamedTuple):
@@ -275,21 +286,35 @@ class Lake:
         """The `_seq` of the rows that the next commit writes; call it under the table's lease."""
         return self.version(name) + 1
 
-    def append(self, name: str, rows: pa.Table, marks: Mapping[str, int]) -> int:
+    def append(
+        self, name: str, rows: pa.Table, marks: Mapping[str, int], onto: int | None = None
+    ) -> int:
         """Append rows and record marks in one transaction; the table's new version.
 
         The columns are those of the table in any order; `_seq` is set here. Those that are missing,
         because the contract has lost them or a newer one has added them, are null.
+
+        Args:
+            onto: the version whose marks say that the rows are new.
+
+        Raises:
+            Fenced: another writer has committed since, without the lease.
         """
         table = self.table(name)
+        if onto not in (None, table.version()):
+            raise Fenced(name)
         seq = table.version() + 1
-        write_deltalake(
-            table,
-            _numbered(rows, seq),
-            mode="append",
-            schema_mode="merge",
-            commit_properties=_commit({**marks, SEQUENCE: seq}),
-        )
+        try:
+            write_deltalake(
+                table,
+                _numbered(rows, seq),
+                mode="append",
+                schema_mode="merge",
+                commit_properties=_commit({**marks, SEQUENCE: seq}),
+            )
+        # Whoever commits rows meanwhile records the same transactions, `_seq` at least.
+        except CommitFailedError as error:
+            raise Fenced(name) from error
         return int(table.version())
 
     def compact(self, name: str) -> None:

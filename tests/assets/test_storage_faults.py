@@ -3,14 +3,20 @@
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import chaos
 import pytest
 from conftest import Home, start
 
-from aquifer.lake import NOTHING
+from aquifer.lake import NOTHING, Fenced, Lake
+from aquifer.lease import FileLeases
+from assets.bronze.pos_events import pos_events as bronze_events
 from assets.silver.pos_events import pos_events
+from resources.event_log.embedded import EmbeddedEventLog
 
 SEED = 20261120
 EVENTS = 480
@@ -119,3 +125,34 @@ def test_a_query_answers_from_the_version_before_a_torn_one(copied, fault):
     tear(commit)
     with fault("torn newest commit, seen by a query"):
         assert query(home, rows) == before
+
+
+def test_of_two_writers_without_a_common_lease_one_is_fenced(tmp_path, fault):
+    events = chaos.history(SEED, EVENTS)
+    root, log = str(tmp_path / "lake"), tmp_path / "events"
+    both = Barrier(2)
+
+    def write(home: str) -> list[str]:
+        """Take in each piece of the history at the same time as the other does."""
+        lake, refused = Lake(root, FileLeases(tmp_path / home)), []
+        with closing(EmbeddedEventLog(log)) as source:
+            source.create_topic(bronze_events.topic)
+            for begin in range(0, EVENTS, chaos.A_PIECE):
+                if not both.wait(DEADLINE_SECONDS):
+                    chaos.produce(log, events[begin : begin + chaos.A_PIECE])
+                both.wait(DEADLINE_SECONDS)
+                while bronze_events.lag(lake, source):
+                    try:
+                        bronze_events.advance(lake, source)
+                    except Fenced as error:
+                        refused.append(str(error))
+        return refused
+
+    with fault("two writers of one table without a common lease"), ThreadPoolExecutor(2) as pool:
+        refused = [line for lines in pool.map(write, ("one", "other")) for line in lines]
+    lake = Lake(root, FileLeases(tmp_path / "one"))
+    rows = lake.read(chaos.BRONZE, ["_partition", "_offset"]).to_pylist()
+    sent = [event for event in events if event.topic == "pos.events"]
+    assert len({(row["_partition"], row["_offset"]) for row in rows}) == len(rows) == len(sent)
+    assert refused
+    assert all("\n" not in line and "AQUIFER_HOME" in line for line in refused)
