@@ -248,6 +248,21 @@ def replay(
 
 
 @app.command()
+def repair(
+    table: Annotated[str, typer.Argument(help="A table whose data files are gone.")],
+) -> None:
+    """Let a table go on without files that are gone; its next run makes their rows again."""
+    from aquifer.repair import repair
+
+    tables = plugin("tables")
+    lake = plugin("environment").resources()["lake"].lake
+    missing = repair(lake, table, tables.silver, tables.gold)
+    for file in missing:
+        print(f"{table} goes on without {file}")
+    print("Its next run makes the rows again." if missing else f"{table} lacks no file.")
+
+
+@app.command()
 def dbt_properties(
     check: Annotated[bool, typer.Option("--check", help="Only say whether it is current.")] = False,
 ) -> None:

@@ -106,11 +106,7 @@ class Gold:
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
             progress = {name: self._progress(runtime, name) for name in tables}
             tested = {name: self._tested(runtime, name) for name in tables}
-            settled = {
-                name
-                for name in tables
-                if lake.settled(name) and not _may_hold(lake, progress[name])
-            }
+            settled = {name for name in tables if lake.settled(name)}
             appended = {name: self.appended_to(lake, name) for name in tables}
             if not (settled.issuperset(tables) and all(progress.values())):
                 appending = ()
@@ -182,6 +178,12 @@ class Gold:
         if passed.issuperset(self.tests[name]):
             with lake.lease([name]):
                 lake.record(name, _tested_marks(reached, taken_in))
+
+    def forget(self, lake: Lake, name: str) -> None:
+        """Let the next build of a table merge all rows."""
+        upstreams = self.upstreams[name]
+        # Its own `_seq`, too: what it holds then counts for rows of a build that was killed.
+        lake.forget(name, [SEQUENCE, *upstreams, *(f"{APPENDED}:{each}" for each in upstreams)])
 
     def hanging_on(self, streams: Collection[str]) -> list[str]:
         """The tables that are made from one of these."""
@@ -296,11 +298,6 @@ class Gold:
             streams = self.upstreams[name] & {*appending}
             marks = {f"{APPENDED}:{upstream}": seen[upstream].seq for upstream in streams}
             lake.record(name, {**_known(marks), SEQUENCE: build})
-
-
-def _may_hold(lake: Lake, progress: Mapping[str, int]) -> bool:
-    """Whether a table may hold what an upstream has lost since, and takes in again."""
-    return any(lake.torn(upstream) >= seq for upstream, seq in progress.items())
 
 
 def _known(marks: Mapping[str, int]) -> dict[str, int]:

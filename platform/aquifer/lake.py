@@ -245,7 +245,7 @@ class Lake:
         if table is None:
             return {}
         recorded = {upstream: table.transaction_version(upstream) for upstream in upstreams}
-        return {upstream: seq for upstream, seq in recorded.items() if seq is not None}
+        return {u: seq for u, seq in recorded.items() if seq not in (None, NOTHING)}
 
     def seq(self, name: str) -> int:
         """The highest `_seq` that the table has recorded."""
@@ -393,6 +393,20 @@ class Lake:
             commit_properties=_commit(marks),
         )
         return self.version(name)
+
+    def forget(self, name: str, upstreams: Iterable[str]) -> None:
+        """Let a table have taken in nothing of some upstreams, in a commit without rows."""
+        self.record(name, dict.fromkeys(upstreams, NOTHING))
+
+    def drop_missing(self, name: str) -> list[str]:
+        """Let a table go on without the data files that it lacks; which they are.
+
+        Call it under the table's lease. Rows are lost, and taken in again, as in a torn log.
+        """
+        missing: list[str] = self.table(name).repair()["files_removed"]
+        if missing:
+            self.record(name, {TORN: self.version(name) + 1})
+        return missing
 
     @property
     def _options(self) -> dict[str, str]:

@@ -33,6 +33,7 @@ from aquifer.masking import sample_markdown
 from aquifer.quarantine import (
     add_refused,
     append_refused,
+    not_held,
     quarantine_name,
     waiting_reasons,
 )
@@ -60,6 +61,10 @@ how many of that its quarantine has to hold. They are recorded with the rows."""
 
 DELAY_US = 60_000_000
 """How far the watermark is behind the latest event; what happened before it comes late."""
+
+AGAIN = "_again"
+"""The application transaction of the `_seq` of bronze up to which events may have been in the table
+before it lost some: downstream may have taken them in, and the quarantine may hold them."""
 
 EVENTS_PER_BATCH = 200_000
 BATCHES_PER_ADVANCE = 5
@@ -125,7 +130,10 @@ class EventTable(SilverTable):
         return self.target.month_of
 
     def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
-        done = Advance(self.name)
+        done, lake = Advance(self.name), runtime.lake
+        # Since it lost some, no row has come in.
+        if lake.torn(self.name) > lake.seq(self.name):
+            lake.record(self.name, {AGAIN: upto})
         texts = EventTexts(runtime.schemas)
         for batch in self._batches(runtime, texts, place, since, upto):
             done = done.plus(self._settle(runtime.lake, texts, batch))
@@ -184,7 +192,13 @@ class EventTable(SilverTable):
         outcome = self._outcome(lake, texts, batch.received, events)
         settled = outcome.settled
         refused = [*unread, *outcome.refused, *outcome.displaced]
-        append_refused(lake, self.name, refused, {self.reads.name: batch.reached})
+        again = batch.reached <= lake.progress(self.name, AGAIN)
+        append_refused(
+            lake,
+            self.name,
+            not_held(lake, self.name, refused) if again else refused,
+            {self.reads.name: batch.reached},
+        )
         table = lake.table(self.name)
         watermark, before = table.transaction_version(WATERMARK) or NOTHING, table.count()
         reached = max(watermark, _latest(settled.fresh, self.time) - DELAY_US)
@@ -193,7 +207,7 @@ class EventTable(SilverTable):
         ends = ends_of(batch.received["_partition"], batch.received["_offset"])
         marks |= {self.reads.mark(partition): end for partition, end in ends.items()}
         marks |= self._accounts(lake, came, len(refused))
-        self._commit(lake, outcome, marks)
+        self._commit(lake, outcome, marks, again=again)
         kept = int(lake.table(self.name).count() - before)
         return Advance(
             self.name,
@@ -243,6 +257,12 @@ class EventTable(SilverTable):
         with runtime.staging() as place:
             events, _ = self._checked(runtime, EventTexts(None), place, received)
         return events.select(arrow_schema(self.contract).names)
+
+    def forget(self, lake: Lake) -> None:
+        partitions = pc.unique(lake.read(self.reads.name, ["_partition"])["_partition"])
+        ends = map(self.reads.mark, partitions.to_pylist())
+        lake.forget(self.name, [self.reads.name, *ends])
+        lake.record(self.name, {EXPECTED: lake.table(self.name).count(), REFUSED: 0})
 
     def standing(self, lake: Lake) -> Standing:
         table = lake.table(self.name)
@@ -329,7 +349,9 @@ class EventTable(SilverTable):
         there = [[("_partition", "=", p), ("_offset", "in", each)] for p, each in offsets.items()]
         return lake.read(self.reads.name, None, there)
 
-    def _commit(self, lake: Lake, outcome: "_Outcome", marks: Mapping[str, int]) -> None:
+    def _commit(
+        self, lake: Lake, outcome: "_Outcome", marks: Mapping[str, int], *, again: bool = False
+    ) -> None:
         """Write what counts, and the marks with the last of it.
 
         Contents are replaced before, in a transaction of their own: a merge that also appended
@@ -340,7 +362,8 @@ class EventTable(SilverTable):
         if len(settled.winning):
             self._replace(lake, outcome)
         if len(settled.fresh):
-            lake.append(self.name, self._stamped(lake, settled.fresh), marks)
+            first = 0 if again else lake.next_seq(self.name)
+            lake.append(self.name, self._stamped(settled.fresh, first), marks)
         else:
             lake.record(self.name, {**marks, SEQUENCE: lake.next_seq(self.name)})
         for rows in (settled.winning, settled.fresh):
@@ -351,7 +374,7 @@ class EventTable(SilverTable):
 
     def _replace(self, lake: Lake, outcome: "_Outcome") -> None:
         """Let contents replace others, which their rows keep, and record those as refused."""
-        rows, key = self._stamped(lake, outcome.settled.winning), self.target.keys[0]
+        rows, key = self._stamped(outcome.settled.winning, NOTHING), self.target.keys[0]
         raws = {row["position"]: row["raw"] for row in outcome.displaced}
         held = {row[key]: row for row in outcome.held.to_pylist()}
         ids = rows[key].to_pylist()
@@ -362,12 +385,12 @@ class EventTable(SilverTable):
         rows = _with(rows, FIRST_SEQUENCE, [held[each][FIRST_SEQUENCE] for each in ids])
         lake.replace(self.name, rows, key, self._accounts(lake, 0, len(rows)))
 
-    def _stamped(self, lake: Lake, events: pa.Table) -> pa.Table:
-        """The columns of the table, but for `_seq`."""
+    def _stamped(self, events: pa.Table, first: int) -> pa.Table:
+        """The columns of the table, but for `_seq`; `first` is that of ids which are new."""
         count = len(events)
         stamps = {
             FORMER: pa.nulls(count, pa.list_(pa.string())),
-            FIRST_SEQUENCE: pa.repeat(pa.scalar(lake.next_seq(self.name), pa.int64()), count),
+            FIRST_SEQUENCE: pa.repeat(pa.scalar(first, pa.int64()), count),
             DELETED: pa.repeat(pa.scalar(False), count),
             MONTH: _months(events[self.time]),
         }

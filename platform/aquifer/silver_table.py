@@ -118,6 +118,10 @@ class SilverTable(ABC):
             Of each row its `_position` and `_reasons`, empty for those that have been taken in.
         """
 
+    def forget(self, lake: Lake) -> None:
+        """Let the next advances look at all of bronze again, for what the table has lost."""
+        lake.forget(self.name, [self.reads.name])
+
     @abstractmethod
     def standing(self, lake: Lake) -> Standing:
         """How the table stands, its newest batch in particular."""

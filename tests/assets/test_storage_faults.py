@@ -1,6 +1,7 @@
 """Faults of the storage below the tables: the platform goes on by itself, and no row is lost."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,12 @@ import chaos
 import pytest
 from conftest import Home, start
 
+from aquifer.errors import SettingError
 from aquifer.lake import NOTHING, Fenced, Lake
 from aquifer.lease import FileLeases
+from aquifer.missing_files import MissingFile
+from aquifer.repair import repair
+from assets import tables
 from assets.bronze.pos_events import pos_events as bronze_events
 from assets.silver.pos_events import pos_events
 from resources.event_log.embedded import EmbeddedEventLog
@@ -77,13 +82,10 @@ def tear(commit: Path, *, keep: float = 0.0) -> None:
     commit.write_bytes(content[: int(len(content) * keep)])
 
 
-def query(home: Home, sql: str) -> list[dict]:
-    """The rows that `aquifer query` prints."""
-    said, errors = start("query", sql, "--format", "json", home=home.folder).communicate(
-        timeout=DEADLINE_SECONDS
-    )
-    assert not errors
-    return json.loads(said)
+def command(home: Home, *arguments: str) -> tuple[str, str]:
+    """What a command prints, and what it says on standard error."""
+    out, said = start(*arguments, home=home.folder).communicate(timeout=DEADLINE_SECONDS)
+    return out, said
 
 
 @pytest.mark.parametrize("table", STREAMED)
@@ -108,9 +110,7 @@ def test_logs_whose_newest_commits_are_torn_go_on_before_them_and_say_so(
         tear(newest(home, table), keep=0.5 if table in STREAMED[::2] else 0.0)
     chaos.produce(home.folder / "events", more)
     with fault("torn newest commit in the log of every table"):
-        drain = start("drain", "--idle-seconds", "0", home=home.folder)
-        _, said = drain.communicate(timeout=DEADLINE_SECONDS)
-        assert drain.returncode == 0, said
+        _, said = command(home, "drain", "--idle-seconds", "0")
     assert home.differing(with_more, with_more.lake.names()) == []
     assert pos_events.standing(home.lake).lost == 0
     for table in STREAMED:
@@ -124,7 +124,49 @@ def test_a_query_answers_from_the_version_before_a_torn_one(copied, fault):
     before = home.rows(f"{rows} version as of {int(commit.stem) - 1}")
     tear(commit)
     with fault("torn newest commit, seen by a query"):
-        assert query(home, rows) == before
+        out, said = command(home, "query", rows, "--format", "json")
+    assert not said
+    assert json.loads(out) == before
+
+
+def lacks(table: str, file: str = r"\S+\.parquet") -> str:
+    return (
+        f"{table} lacks its file {file}; restore it from a backup, or run `aquifer repair {table}`"
+    )
+
+
+def test_missing_files_are_named_and_their_rows_made_again(nursery, copied, more, with_more, fault):
+    home = copied("missing")
+    chaos.produce(home.folder / "events", more)
+    with fault("missing data files of silver, its quarantine and gold, each repaired by a command"):
+        for table in STREAMED[1:]:
+            file = next(Path(home.lake.uri(table)).glob("**/part-*.parquet"))
+            file.unlink()
+            place = file.relative_to(home.lake.uri(table))
+            with pytest.raises(MissingFile, match=lacks(table, str(place))):
+                home.rows(f"select * from {table}")
+            assert command(home, "repair", table) == (
+                f"{table} goes on without {place}\nIts next run makes the rows again.\n",
+                "",
+            )
+        assert nursery.drain(home) == 0
+    assert home.differing(with_more, with_more.lake.names()) == []
+    assert pos_events.standing(home.lake).lost == 0
+
+
+def test_commands_name_a_missing_file_in_one_line(copied, more, fault):
+    home = copied("run")
+    chaos.produce(home.folder / "events", more)
+    for file in Path(home.lake.uri(chaos.GOLD)).glob("**/part-*.parquet"):
+        file.unlink()
+    with fault("missing data file, told by a query and by a run"):
+        _, asked = command(home, "query", f"select * from {chaos.GOLD}")
+        _, drained = command(home, "drain", "--idle-seconds", "0")
+    assert re.fullmatch(f"aquifer: {lacks(chaos.GOLD)}\n", asked)
+    assert "Traceback" not in drained
+    assert [line for line in drained.splitlines() if re.search(lacks(chaos.GOLD), line)], drained
+    with pytest.raises(SettingError, match=r"bronze.pos_events cannot be made again .* a backup"):
+        repair(home.lake, chaos.BRONZE, tables.silver, tables.gold)
 
 
 def test_of_two_writers_without_a_common_lease_one_is_fenced(tmp_path, fault):
