@@ -10,12 +10,14 @@ from pathlib import Path
 from threading import Barrier
 
 import chaos
+import pyarrow as pa
 import pytest
 from conftest import Home, start
 
 from aquifer.errors import SettingError
-from aquifer.lake import NOTHING, Fenced, Lake
+from aquifer.lake import NOTHING, SEQUENCE, Fenced, Lake
 from aquifer.lease import FileLeases
+from aquifer.maintenance import maintain_table
 from aquifer.missing_files import MissingFile
 from aquifer.repair import repair
 from assets import tables
@@ -198,3 +200,22 @@ def test_of_two_writers_without_a_common_lease_one_is_fenced(tmp_path, fault):
     assert len({(row["_partition"], row["_offset"]) for row in rows}) == len(rows) == len(sent)
     assert refused
     assert all("\n" not in line and "AQUIFER_HOME" in line for line in refused)
+
+
+def test_a_reader_that_began_before_compaction_and_vacuum_reads_its_version_to_the_end(
+    copied, fault
+):
+    home = copied("read")
+    home.lake.append(chaos.BRONZE, home.lake.read(chaos.BRONZE).drop_columns([SEQUENCE]), {})
+    table = home.lake.table(chaos.BRONZE, home.lake.version(chaos.BRONZE))
+    version, whole = table.version(), table.to_pyarrow_table()
+    # Nothing is read ahead: the other files are opened when their turn comes.
+    batches = table.to_pyarrow_dataset().to_batches(batch_readahead=0, fragment_readahead=0)
+    with fault("compaction and VACUUM beside a reader"):
+        first = next(batches)
+        maintain_table(home.lake, chaos.BRONZE, (), 90)
+        assert len(table.file_uris()) > len(home.lake.table(chaos.BRONZE).file_uris())
+        read = pa.Table.from_batches([first, *batches])
+    order = [(name, "ascending") for name in ("_partition", "_offset", SEQUENCE)]
+    assert read.sort_by(order) == whole.sort_by(order)
+    assert home.lake.version(chaos.BRONZE) > version
