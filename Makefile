@@ -21,7 +21,7 @@ test: $(VENV)/.tested lint
 test-demo: $(VENV)/.tested
 	"$(BIN)/python" -m pytest tests/test_clean_clone.py
 
-# On real servers, which it fetches, starts and stops; needs Java.
+# On real servers, which it fetches, starts and stops; needs Java, faketime and strace.
 test-cluster: $(VENV)/.tested
 	"$(BIN)/python" -m pytest tests/cluster
 
