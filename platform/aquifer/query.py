@@ -135,10 +135,16 @@ class Queries:
         return name
 
     def _present(self, name: str) -> DeltaTable:
-        if name in self._open:
-            self._open[name].update_incremental()
-        else:
-            self._open[name] = self._lake.table(name)
+        try:
+            if name in self._open:
+                self._open[name].update_incremental()
+            else:
+                self._open[name] = self._lake.table(name)
+        except DeltaError as error:
+            raise QueryError(
+                f"the log of {name} cannot be read: {str(error).splitlines()[0]}; what a power "
+                "failure has torn `aquifer up` mends, and so does each run that writes the table"
+            ) from error
         return self._open[name]
 
     def _past(self, name: str, version: int) -> DeltaTable:

@@ -13,6 +13,7 @@ import chaos
 import pyarrow as pa
 import pytest
 from conftest import Home, start
+from worlds import HEADER, Invoices
 
 from aquifer.errors import SettingError
 from aquifer.lake import NOTHING, SEQUENCE, Fenced, Lake
@@ -119,16 +120,22 @@ def test_logs_whose_newest_commits_are_torn_go_on_before_them_and_say_so(
         assert said.count(f"{table}: a power failure tore version") == 1, said
 
 
-def test_a_query_answers_from_the_version_before_a_torn_one(copied, fault):
+def test_a_query_answers_from_the_version_before_a_torn_one_or_says_who_mends_it(copied, fault):
     home = copied("queried")
     commit = newest(home, chaos.SILVER, with_rows=True)
     rows = f"select count(*) as rows from {chaos.SILVER}"
     before = home.rows(f"{rows} version as of {int(commit.stem) - 1}")
+    cut_off = newest(home, chaos.GOLD)
     tear(commit)
+    tear(cut_off, keep=0.5)
     with fault("torn newest commit, seen by a query"):
         out, said = command(home, "query", rows, "--format", "json")
+        _, unread = command(home, "query", f"select * from {chaos.GOLD}")
     assert not said
     assert json.loads(out) == before
+    assert re.fullmatch(
+        rf"aquifer: the log of {chaos.GOLD} cannot be read: .*`aquifer up`.*\n", unread
+    )
 
 
 def lacks(table: str, file: str = r"\S+\.parquet") -> str:
@@ -154,6 +161,22 @@ def test_missing_files_are_named_and_their_rows_made_again(nursery, copied, more
         assert nursery.drain(home) == 0
     assert home.differing(with_more, with_more.lake.names()) == []
     assert pos_events.standing(home.lake).lost == 0
+
+
+def test_what_a_merged_table_and_its_quarantine_lack_is_merged_again(tmp_path):
+    world = Invoices(tmp_path)
+    line = "536365,85123A,HOLDER,{},2010-12-01 08:26:00,2.55,17850,United Kingdom"
+    names = ("silver.invoice_lines", "silver.invoice_lines_quarantine")
+    for day in (1, 2):
+        world.land(f"{day}.csv", HEADER, line.format(day), line.format("none"))
+        assert world.take_in().accounted
+    whole = world.content(*names)
+    for name in names:
+        next(Path(world.lake.uri(name)).glob("**/part-*.parquet")).unlink()
+        assert len(repair(world.lake, name, tables.silver, tables.gold)) == 1
+    assert world.content(*names) != whole
+    assert world.take_in().accounted
+    assert world.content(*names) == whole
 
 
 def test_commands_name_a_missing_file_in_one_line(copied, more, fault):
