@@ -21,8 +21,8 @@ test: $(VENV)/.tested lint
 test-demo: $(VENV)/.tested
 	"$(BIN)/python" -m pytest tests/test_clean_clone.py
 
-# On real servers, which it fetches, starts and stops; needs Java and PostgreSQL. Two at once: the one
-# waits while servers are away.
+# On real servers, which it fetches, starts and stops; needs Java, openssl, PostgreSQL, faketime and
+# strace. Two at once: the one waits while servers are away.
 test-cluster: $(VENV)/.tested
 	"$(BIN)/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/cluster
 

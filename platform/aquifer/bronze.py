@@ -170,17 +170,19 @@ class BronzeTable(ABC):
         with lake.lease([self.name]):
             lake.ensure(self.name, self.schema)
             before = lake.table(self.name).count()
+            # Of before the marks are read: who commits after that has read the source as well.
+            version = lake.version(self.name)
             for batch in self.batches(lake, source):
                 duplicates += batch.duplicates
                 unreadable += batch.unreadable
                 if len(batch.rows):
-                    lake.append(self.name, _stamped(batch.rows, self.schema), batch.marks)
+                    stamped = _stamped(batch.rows, self.schema)
+                    version = lake.append(self.name, stamped, batch.marks, onto=version)
                     rows += len(batch.rows)
                     sample = batch.rows
                 elif batch.marks:
-                    lake.record(self.name, batch.marks)
+                    version = lake.record(self.name, batch.marks)
                 marks |= batch.marks
-            version = lake.version(self.name)
             # Counted in the table, not in the batches: a lost row would be missed.
             kept = lake.table(self.name).count() - before
         return Advance(

@@ -64,7 +64,7 @@ class TopicTable(BronzeTable):
             events = source.read(self.topic, reached, self.events_per_commit)
             if not len(events):
                 break
-            moved = _ends_of(events)
+            moved = ends_of(events["partition"], events["offset"])
             yield Batch(_received(events), {self.mark(n): at for n, at in moved.items()})
             # For those who watch the log; what holds is what the batch has committed.
             if isinstance(source, EventLog):
@@ -156,8 +156,9 @@ class TopicTable(BronzeTable):
         return {"value": refused["raw"]}
 
 
-def _ends_of(events: pa.Table) -> dict[int, int]:
+def ends_of(partitions: pa.ChunkedArray, offsets: pa.ChunkedArray) -> dict[int, int]:
     """For each partition in a batch, the offset after its last event."""
+    events = pa.table({"partition": partitions, "offset": offsets})
     last = events.group_by("partition").aggregate([("offset", "max")])
     pairs = zip(last["partition"].to_pylist(), last["offset_max"].to_pylist(), strict=True)
     return {partition: offset + 1 for partition, offset in sorted(pairs)}

@@ -101,6 +101,7 @@ def up(
     lake.check()
     home = _dagster_home()
     with disk_trouble(), server.only_server(home, lake.leases):
+        lake.mend()
         server.close_runs_of_the_dead(home)
         free = _free(host, port)
         taken = f" (port {port} is taken)" if free != port else ""
@@ -247,6 +248,21 @@ def replay(
 
 
 @app.command()
+def repair(
+    table: Annotated[str, typer.Argument(help="A table whose data files are gone.")],
+) -> None:
+    """Let a table go on without files that are gone; its next run makes their rows again."""
+    from aquifer.repair import repair
+
+    tables = plugin("tables")
+    lake = plugin("environment").resources()["lake"].lake
+    missing = repair(lake, table, tables.silver, tables.gold)
+    for file in missing:
+        print(f"{table} goes on without {file}")
+    print("Its next run makes the rows again." if missing else f"{table} lacks no file.")
+
+
+@app.command()
 def dbt_properties(
     check: Annotated[bool, typer.Option("--check", help="Only say whether it is current.")] = False,
 ) -> None:
@@ -296,6 +312,7 @@ def _instance() -> "Iterator[DagsterInstance]":
     from aquifer.disk import disk_trouble
 
     with disk_trouble(), foreground.alone(_dagster_home()), DagsterInstance.get() as instance:
+        plugin("environment").resources()["lake"].lake.mend()
         foreground.close_dead_foreground_runs(instance)
         yield instance
 

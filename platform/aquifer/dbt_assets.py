@@ -32,6 +32,7 @@ from aquifer.gold import Gold
 from aquifer.gold_lineage import query_lineage
 from aquifer.lake import SEQUENCE
 from aquifer.masking import sample_markdown
+from aquifer.missing_files import missing_file
 from aquifer.runtime import Runtime
 from aquifer.specs import column_lineage, table_spec
 
@@ -142,8 +143,11 @@ def gold_assets(
                     elif isinstance(event, AssetCheckResult | AssetObservation):
                         yield event
         if failed:
+            said = "; ".join(failed)
+            gone = missing_file(said)
             # Rows that fail a test fail it again; a model may have met a passing fault.
-            raise Failure(description="; ".join(failed), allow_retries=not only_tests)
+            passing = not only_tests and gone is None
+            raise Failure(description=str(gone or said), allow_retries=passing)
 
     return build
 

@@ -15,6 +15,7 @@ from pyspark.errors import PySparkException
 from sqlalchemy.exc import DBAPIError
 
 from aquifer.errors import AquiferError
+from aquifer.missing_files import missing_file
 
 SAYINGS = (
     # The engine and delta-rs pass on the system's words only, not its numbers.
@@ -35,16 +36,19 @@ class DiskError(AquiferError):
 
 @contextmanager
 def disk_trouble() -> Iterator[None]:
-    """Say in one line that the disk is full, where others show their insides.
+    """Say in one line that the disk is full, or a file gone, where others show their insides.
 
     Raises:
         DiskError: instead of any error that says so.
+        MissingFile: instead of any error that says that a table's file is gone.
     """
     try:
         yield
     except (OSError, sqlite3.Error, DBAPIError, DeltaError, PySparkException) as error:
         said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
         line = next((text for text in said.splitlines() if any(s in text for s in SAYINGS)), None)
+        if gone := missing_file(said):
+            raise gone from error
         if line is None:
             raise
         raise DiskError(

@@ -79,9 +79,10 @@ class Drain(Flow):
         """
         names = {name for table in self._appended for name in self.gold.reads(table) - {table}}
         missing = [name for name in sorted(names) if not self._lake.exists(name)]
-        if built := [name for name in missing if name in self.gold.contracts]:
+        if missing:
             for table in silver:
                 table.ensure(self._lake)
+        if built := [name for name in missing if name in self.gold.contracts]:
             self._build(built)
 
     def _bronze(self, last: bool) -> bool:

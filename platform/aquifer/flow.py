@@ -16,6 +16,7 @@ from aquifer.errors import PassingError
 from aquifer.gold import Gold
 from aquifer.lake import Lake
 from aquifer.loops import Loop
+from aquifer.missing_files import missing_file
 from aquifer.runtime import Runtime
 from aquifer.silver_events import EventTable
 from aquifer.tally import Tally
@@ -81,7 +82,8 @@ class Flow(ABC):
             if (reason := failure(event)) and not is_test(event):
                 failed.append(reason)
         if failed:
-            raise GoldFailed("; ".join(failed))
+            said = "; ".join(failed)
+            raise missing_file(said) or GoldFailed(said)
 
     def _added(self, advance: Advance, *beside: str) -> bool:
         """Note an advance, which may write tables beside its own; whether it had news."""

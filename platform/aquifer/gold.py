@@ -179,6 +179,12 @@ class Gold:
             with lake.lease([name]):
                 lake.record(name, _tested_marks(reached, taken_in))
 
+    def forget(self, lake: Lake, name: str) -> None:
+        """Let the next build of a table merge all rows."""
+        upstreams = self.upstreams[name]
+        # Its own `_seq`, too: what it holds then counts for rows of a build that was killed.
+        lake.forget(name, [SEQUENCE, *upstreams, *(f"{APPENDED}:{each}" for each in upstreams)])
+
     def hanging_on(self, streams: Collection[str]) -> list[str]:
         """The tables that are made from one of these."""
         return [name for name in sorted(self.contracts) if self.upstreams[name] & {*streams}]

@@ -9,6 +9,7 @@ statistics. Progress stands in the Delta log as application transactions: under 
 upstream, the highest `_seq` of it that the table has taken in; under `_seq`, the table's own.
 """
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,13 +29,16 @@ from deltalake import (
     Transaction,
     write_deltalake,
 )
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from upath import UPath
 
-from aquifer.errors import ContractError, SettingError
+from aquifer.errors import ContractError, PassingError, SettingError
 from aquifer.lease import Leases
 from aquifer.reading import Conditions, read
+from aquifer.torn_commits import TORN, mend
+
+logger = logging.getLogger("aquifer.lake")
 
 SEQUENCE = "_seq"
 DELETED = "_deleted"
@@ -43,6 +47,17 @@ MONTH = "_month"
 """The month that a row belongs to, by which large tables are partitioned."""
 NOTHING = -1
 """The progress of a table that has taken in nothing."""
+
+
+class Fenced(PassingError):
+    """A commit that was refused because another writer was first."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"another writer has committed to {name} without its lease, and nothing was written; "
+            "it is tried again, but let all writers of a lake have one AQUIFER_HOME or "
+            "AQUIFER_DATABASE"
+        )
 
 
 class Snapshot(NamedTuple):
@@ -156,8 +171,27 @@ class Lake:
     @contextmanager
     def lease(self, names: Iterable[str]) -> Iterator[None]:
         """Be the only writer of these tables. Readers never wait."""
+        names = [*names]
         with self.leases.hold(names):
+            for name in names:
+                self._mend(name)
             yield
+
+    def mend(self) -> None:
+        """Let no table have torn commits, also those that are only read; for after a restart."""
+        for name in self.names():
+            with self.lease([name]):
+                pass
+
+    def _mend(self, name: str) -> None:
+        # Object stores write files whole.
+        if "://" not in self.root and (lost := mend(Path(self.uri(name), "_delta_log"))):
+            logger.warning(
+                "%s: a power failure tore version %s; it goes on from the version before, and what "
+                "was lost is taken in again",
+                name,
+                lost.start,
+            )
 
     def ensure(self, name: str, schema: pa.Schema, partition_by: Sequence[str] = ()) -> bool:
         """Create the table, or add the columns that it lacks; no column is ever dropped.
@@ -211,11 +245,15 @@ class Lake:
         if table is None:
             return {}
         recorded = {upstream: table.transaction_version(upstream) for upstream in upstreams}
-        return {upstream: seq for upstream, seq in recorded.items() if seq is not None}
+        return {u: seq for u, seq in recorded.items() if seq not in (None, NOTHING)}
 
     def seq(self, name: str) -> int:
         """The highest `_seq` that the table has recorded."""
         return self.progress(name, SEQUENCE)
+
+    def torn(self, name: str) -> int:
+        """The last version at which commits were lost; who had taken them in gets them again."""
+        return self.progress(name, TORN)
 
     def settled(self, name: str) -> bool:
         """Whether no row of the table is of a writer that was killed before it recorded them."""
@@ -248,21 +286,35 @@ class Lake:
         """The `_seq` of the rows that the next commit writes; call it under the table's lease."""
         return self.version(name) + 1
 
-    def append(self, name: str, rows: pa.Table, marks: Mapping[str, int]) -> int:
+    def append(
+        self, name: str, rows: pa.Table, marks: Mapping[str, int], onto: int | None = None
+    ) -> int:
         """Append rows and record marks in one transaction; the table's new version.
 
         The columns are those of the table in any order; `_seq` is set here. Those that are missing,
         because the contract has lost them or a newer one has added them, are null.
+
+        Args:
+            onto: the version whose marks say that the rows are new.
+
+        Raises:
+            Fenced: another writer has committed since, without the lease.
         """
         table = self.table(name)
+        if onto not in (None, table.version()):
+            raise Fenced(name)
         seq = table.version() + 1
-        write_deltalake(
-            table,
-            _numbered(rows, seq),
-            mode="append",
-            schema_mode="merge",
-            commit_properties=_commit({**marks, SEQUENCE: seq}),
-        )
+        try:
+            write_deltalake(
+                table,
+                _numbered(rows, seq),
+                mode="append",
+                schema_mode="merge",
+                commit_properties=_commit({**marks, SEQUENCE: seq}),
+            )
+        # Whoever commits rows meanwhile records the same transactions, `_seq` at least.
+        except CommitFailedError as error:
+            raise Fenced(name) from error
         return int(table.version())
 
     def compact(self, name: str) -> None:
@@ -345,6 +397,20 @@ class Lake:
             commit_properties=_commit(marks),
         )
         return self.version(name)
+
+    def forget(self, name: str, upstreams: Iterable[str]) -> None:
+        """Let a table have taken in nothing of some upstreams, in a commit without rows."""
+        self.record(name, dict.fromkeys(upstreams, NOTHING))
+
+    def drop_missing(self, name: str) -> list[str]:
+        """Let a table go on without the data files that it lacks; which they are.
+
+        Call it under the table's lease. Rows are lost, and taken in again, as in a torn log.
+        """
+        missing: list[str] = self.table(name).repair()["files_removed"]
+        if missing:
+            self.record(name, {TORN: self.version(name) + 1})
+        return missing
 
     @property
     def _options(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import filecmp
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,9 @@ from aquifer.errors import SettingError
 
 QUIET_SECONDS = 2.0
 """How long a file must have been left alone to count as written."""
+
+SKEW_SECONDS = 60.0
+"""How far ahead of this clock that of a file just written may be."""
 
 SUFFIXES = (".csv", ".csv.gz")
 
@@ -58,7 +62,7 @@ class LandingFolder:
         newest = {_identity(path.name): path for path in self.paths()}
         for _, path in sorted(newest.items()):
             before = path.stat()
-            if time.time() - before.st_mtime < self.quiet_seconds:
+            if not self._settled(before):
                 continue
             content = path.read_bytes()
             after = path.stat()
@@ -71,9 +75,14 @@ class LandingFolder:
         settled = [
             f"{name}:{stat.st_size}:{stat.st_mtime_ns}"
             for name, stat in stats
-            if time.time() - stat.st_mtime >= self.quiet_seconds
+            if self._settled(stat)
         ]
         return hashlib.sha256("\n".join(settled).encode()).hexdigest()
+
+    def _settled(self, stat: os.stat_result) -> bool:
+        age = time.time() - stat.st_mtime
+        # Written before a clock was set back: it would wait for hours, and changes no more.
+        return age >= self.quiet_seconds or age < -SKEW_SECONDS
 
     def paths(self) -> list[Path]:
         """The files there are; the one written last comes last."""

@@ -99,13 +99,19 @@ def append_refused(
 
 def add_refused(lake: Lake, table_name: str, refused: Sequence[Mapping[str, Any]]) -> None:
     """Append refused rows, but for those that the quarantine holds."""
+    if missing := not_held(lake, table_name, refused):
+        _append(lake, quarantine_name(table_name), missing, {})
+
+
+def not_held(
+    lake: Lake, table_name: str, refused: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Of refused rows those that the quarantine has not."""
     if not refused:
-        return
-    name, positions = quarantine_name(table_name), [row["position"] for row in refused]
-    held = lake.read(name, ["position"], [("position", "in", positions)])
-    positions = held["position"].to_pylist()
-    if missing := [row for row in refused if row["position"] not in positions]:
-        _append(lake, name, missing, {})
+        return []
+    named = [("position", "in", [row["position"] for row in refused])]
+    held = {*lake.read(quarantine_name(table_name), ["position"], named)["position"].to_pylist()}
+    return [row for row in refused if row["position"] not in held]
 
 
 def _append(

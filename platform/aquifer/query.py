@@ -18,6 +18,7 @@ from upath import UPath
 from aquifer.cache import Cache
 from aquifer.errors import AquiferError
 from aquifer.lake import DELETED, RETENTION, Lake
+from aquifer.missing_files import missing_file
 
 _TABLE = re.compile(
     r"""'(?:[^']|'')*' | --[^\n]* | /[*].*?[*]/  # text and comments, which name no table
@@ -79,13 +80,13 @@ class Queries:
 
         Raises:
             QueryError: a table or version does not exist, or the SQL is wrong.
+            MissingFile: a table lacks a data file.
         """
-        sql = _TABLE.sub(self._view, sql)
         try:
-            relation = self._connection.sql(sql)
+            relation = self._connection.sql(_TABLE.sub(self._view, sql))
             result: pa.Table | None = None if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
-            raise QueryError(str(error).splitlines()[0]) from error
+            raise missing_file(str(error)) or QueryError(str(error).splitlines()[0]) from error
         if result is None:
             raise QueryError(
                 "the statement is empty; write one like 'select * from gold.dim_date limit 5'"
@@ -134,10 +135,16 @@ class Queries:
         return name
 
     def _present(self, name: str) -> DeltaTable:
-        if name in self._open:
-            self._open[name].update_incremental()
-        else:
-            self._open[name] = self._lake.table(name)
+        try:
+            if name in self._open:
+                self._open[name].update_incremental()
+            else:
+                self._open[name] = self._lake.table(name)
+        except DeltaError as error:
+            raise QueryError(
+                f"the log of {name} cannot be read: {str(error).splitlines()[0]}; what a power "
+                "failure has torn `aquifer up` mends, and so does each run that writes the table"
+            ) from error
         return self._open[name]
 
     def _past(self, name: str, version: int) -> DeltaTable:

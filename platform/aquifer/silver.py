@@ -129,6 +129,11 @@ class MergedTable(SilverTable):
         lake.record(self.name, marks)
         return done
 
+    def refuse_again(self, runtime: Runtime, place: str, upto: int) -> None:
+        rows = runtime.session.table(self.reads.name).where(f"{SEQUENCE} <= {upto}")
+        staged = self._stage(runtime, rows, place)
+        quarantine(runtime, self.name, staged, self._superseded(runtime, staged))
+
     def take_in_again(
         self, runtime: Runtime, place: str, received: pa.Table
     ) -> Sequence[Mapping[str, Any]]:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from aquifer.advance import Advance, Standing
 from aquifer.bronze_events import EVENT_COLUMNS, EventTopic
-from aquifer.bronze_topics import BYTES
+from aquifer.bronze_topics import BYTES, ends_of
 from aquifer.conform import REASONS, conform_sql
 from aquifer.contract import Contract, arrow_schema, contract_fields
 from aquifer.errors import ContractError
@@ -33,6 +33,7 @@ from aquifer.masking import sample_markdown
 from aquifer.quarantine import (
     add_refused,
     append_refused,
+    not_held,
     quarantine_name,
     waiting_reasons,
 )
@@ -61,6 +62,10 @@ how many of that its quarantine has to hold. They are recorded with the rows."""
 DELAY_US = 60_000_000
 """How far the watermark is behind the latest event; what happened before it comes late."""
 
+AGAIN = "_again"
+"""The application transaction of the `_seq` of bronze up to which events may have been in the table
+before it lost some: downstream may have taken them in, and the quarantine may hold them."""
+
 EVENTS_PER_BATCH = 200_000
 BATCHES_PER_ADVANCE = 5
 """Each is in a transaction of its own."""
@@ -77,11 +82,13 @@ class _Batch:
         reached: the `_seq` of bronze up to which they go.
         received: rows of bronze.
         checking: what the engine makes of them, and rows of the quarantine for what has no text.
+        again: how many others there are that the table has, which bronze lost and read again.
     """
 
     reached: int
     received: pa.Table
     checking: Future[tuple[pa.Table, list[dict[str, Any]]]]
+    again: int
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,10 @@ class EventTable(SilverTable):
         return self.target.month_of
 
     def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
-        done = Advance(self.name)
+        done, lake = Advance(self.name), runtime.lake
+        # Since it lost some, no row has come in.
+        if lake.torn(self.name) > lake.seq(self.name):
+            lake.record(self.name, {AGAIN: upto})
         texts = EventTexts(runtime.schemas)
         for batch in self._batches(runtime, texts, place, since, upto):
             done = done.plus(self._settle(runtime.lake, texts, batch))
@@ -137,14 +147,14 @@ class EventTable(SilverTable):
         with ThreadPoolExecutor(1) as engine:
             for reached in islice(self._ends(lake, since, upto), BATCHES_PER_ADVANCE):
                 # Found by the log and sent to the engine, which else reads the log for each batch.
-                new = [(SEQUENCE, ">", since), (SEQUENCE, "<=", reached)]
-                received, since = lake.read(self.reads.name, None, new), reached
+                read, since = self._between(lake, since, reached), reached
+                received = self._unseen(lake, read)
                 checking = engine.submit(
                     self._checked, runtime, texts, f"{place}/{reached}", received
                 )
                 if coming:
                     yield coming
-                coming = _Batch(reached, received, checking)
+                coming = _Batch(reached, received, checking, len(read) - len(received))
             if coming:
                 yield coming
 
@@ -161,33 +171,66 @@ class EventTable(SilverTable):
             )
             yield since
 
+    def _between(self, lake: Lake, since: int, upto: int) -> pa.Table:
+        """The rows of bronze above one `_seq` up to another."""
+        new = [(SEQUENCE, ">", since), (SEQUENCE, "<=", upto)]
+        return lake.read(self.reads.name, None, new)
+
+    def _unseen(self, lake: Lake, read: pa.Table) -> pa.Table:
+        """Of rows of bronze those that the table has not taken in before bronze lost them."""
+        partitions = pc.unique(read["_partition"]).to_pylist()
+        ends = lake.marks(self.name, map(self.reads.mark, partitions))
+        for partition in partitions:
+            end = ends.get(self.reads.mark(partition), 0)
+            seen = (pc.field("_partition") == partition) & (pc.field("_offset") < end)
+            read = read.filter(~seen)
+        return read
+
     def _settle(self, lake: Lake, texts: EventTexts, batch: _Batch) -> Advance:
         """Write what becomes of a batch."""
         events, unread = batch.checking.result()
         outcome = self._outcome(lake, texts, batch.received, events)
         settled = outcome.settled
         refused = [*unread, *outcome.refused, *outcome.displaced]
-        append_refused(lake, self.name, refused, {self.reads.name: batch.reached})
+        again = batch.reached <= lake.progress(self.name, AGAIN)
+        append_refused(
+            lake,
+            self.name,
+            not_held(lake, self.name, refused) if again else refused,
+            {self.reads.name: batch.reached},
+        )
         table = lake.table(self.name)
         watermark, before = table.transaction_version(WATERMARK) or NOTHING, table.count()
         reached = max(watermark, _latest(settled.fresh, self.time) - DELAY_US)
         came = len(batch.received) - settled.duplicates - len(refused)
         marks = {self.reads.name: batch.reached, WATERMARK: reached}
+        ends = ends_of(batch.received["_partition"], batch.received["_offset"])
+        marks |= {self.reads.mark(partition): end for partition, end in ends.items()}
         marks |= self._accounts(lake, came, len(refused))
-        self._commit(lake, outcome, marks)
+        self._commit(lake, outcome, marks, again=again)
         kept = int(lake.table(self.name).count() - before)
         return Advance(
             self.name,
-            rows_in=len(batch.received),
+            rows_in=len(batch.received) + batch.again,
             kept=kept,
             quarantined=len(refused),
-            duplicates=settled.duplicates,
+            duplicates=settled.duplicates + batch.again,
             written=kept + len(settled.winning),
             late=_earlier(settled.fresh, self.time, watermark),
             watermark=instant(reached) if reached > 0 else None,
             reasons=Counter(reason for row in refused for reason in row["reasons"]),
             sample=sample_markdown(settled.fresh.slice(0, 5), self.contract),
         )
+
+    def refuse_again(self, runtime: Runtime, place: str, upto: int) -> None:
+        lake, texts, since = runtime.lake, EventTexts(runtime.schemas), NOTHING
+        while since < upto:
+            reached = lake.reach(self.reads.name, since, upto, EVENTS_PER_BATCH)
+            received = self._between(lake, since, reached)
+            events, unread = self._checked(runtime, texts, f"{place}/{reached}", received)
+            refused = self._outcome(lake, texts, received, events).refused
+            add_refused(lake, self.name, [*unread, *refused])
+            since = reached
 
     def take_in_again(
         self, runtime: Runtime, place: str, received: pa.Table
@@ -214,6 +257,12 @@ class EventTable(SilverTable):
         with runtime.staging() as place:
             events, _ = self._checked(runtime, EventTexts(None), place, received)
         return events.select(arrow_schema(self.contract).names)
+
+    def forget(self, lake: Lake) -> None:
+        partitions = pc.unique(lake.read(self.reads.name, ["_partition"])["_partition"])
+        ends = map(self.reads.mark, partitions.to_pylist())
+        lake.forget(self.name, [self.reads.name, *ends])
+        lake.record(self.name, {EXPECTED: lake.table(self.name).count(), REFUSED: 0})
 
     def standing(self, lake: Lake) -> Standing:
         table = lake.table(self.name)
@@ -300,7 +349,9 @@ class EventTable(SilverTable):
         there = [[("_partition", "=", p), ("_offset", "in", each)] for p, each in offsets.items()]
         return lake.read(self.reads.name, None, there)
 
-    def _commit(self, lake: Lake, outcome: "_Outcome", marks: Mapping[str, int]) -> None:
+    def _commit(
+        self, lake: Lake, outcome: "_Outcome", marks: Mapping[str, int], *, again: bool = False
+    ) -> None:
         """Write what counts, and the marks with the last of it.
 
         Contents are replaced before, in a transaction of their own: a merge that also appended
@@ -311,7 +362,8 @@ class EventTable(SilverTable):
         if len(settled.winning):
             self._replace(lake, outcome)
         if len(settled.fresh):
-            lake.append(self.name, self._stamped(lake, settled.fresh), marks)
+            first = 0 if again else lake.next_seq(self.name)
+            lake.append(self.name, self._stamped(settled.fresh, first), marks)
         else:
             lake.record(self.name, {**marks, SEQUENCE: lake.next_seq(self.name)})
         for rows in (settled.winning, settled.fresh):
@@ -322,7 +374,7 @@ class EventTable(SilverTable):
 
     def _replace(self, lake: Lake, outcome: "_Outcome") -> None:
         """Let contents replace others, which their rows keep, and record those as refused."""
-        rows, key = self._stamped(lake, outcome.settled.winning), self.target.keys[0]
+        rows, key = self._stamped(outcome.settled.winning, NOTHING), self.target.keys[0]
         raws = {row["position"]: row["raw"] for row in outcome.displaced}
         held = {row[key]: row for row in outcome.held.to_pylist()}
         ids = rows[key].to_pylist()
@@ -333,12 +385,12 @@ class EventTable(SilverTable):
         rows = _with(rows, FIRST_SEQUENCE, [held[each][FIRST_SEQUENCE] for each in ids])
         lake.replace(self.name, rows, key, self._accounts(lake, 0, len(rows)))
 
-    def _stamped(self, lake: Lake, events: pa.Table) -> pa.Table:
-        """The columns of the table, but for `_seq`."""
+    def _stamped(self, events: pa.Table, first: int) -> pa.Table:
+        """The columns of the table, but for `_seq`; `first` is that of ids which are new."""
         count = len(events)
         stamps = {
             FORMER: pa.nulls(count, pa.list_(pa.string())),
-            FIRST_SEQUENCE: pa.repeat(pa.scalar(lake.next_seq(self.name), pa.int64()), count),
+            FIRST_SEQUENCE: pa.repeat(pa.scalar(first, pa.int64()), count),
             DELETED: pa.repeat(pa.scalar(False), count),
             MONTH: _months(events[self.time]),
         }

@@ -76,10 +76,16 @@ class SilverTable(ABC):
         started = time.monotonic()
         lake = runtime.lake
         done = Advance(self.name)
-        with lake.lease([self.name, quarantine_name(self.name)]):
+        quarantine = quarantine_name(self.name)
+        with lake.lease([self.name, quarantine]):
             self.ensure(lake)
             since = lake.progress(self.name, self.reads.name)
             upstream = lake.snapshot(self.reads.name)
+            if (torn := lake.torn(quarantine)) > lake.progress(self.name, quarantine):
+                self.register(runtime)
+                with runtime.staging() as place:
+                    self.refuse_again(runtime, place, since)
+                lake.record(self.name, {quarantine: torn})
             if upstream.seq > since:
                 self.register(runtime)
                 with runtime.staging() as place:
@@ -96,6 +102,10 @@ class SilverTable(ABC):
         """Take in bronze rows above one `_seq` up to another, or some of them; their numbers."""
 
     @abstractmethod
+    def refuse_again(self, runtime: Runtime, place: str, upto: int) -> None:
+        """Put refused rows into a quarantine that lost some: those of bronze up to a `_seq`."""
+
+    @abstractmethod
     def take_in_again(
         self, runtime: Runtime, place: str, received: pa.Table
     ) -> Sequence[Mapping[str, Any]]:
@@ -107,6 +117,10 @@ class SilverTable(ABC):
         Returns:
             Of each row its `_position` and `_reasons`, empty for those that have been taken in.
         """
+
+    def forget(self, lake: Lake) -> None:
+        """Let the next advances look at all of bronze again, for what the table has lost."""
+        lake.forget(self.name, [self.reads.name])
 
     @abstractmethod
     def standing(self, lake: Lake) -> Standing:

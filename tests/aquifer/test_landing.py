@@ -31,6 +31,13 @@ def test_a_file_that_was_just_written_waits(tmp_path):
     assert names(tmp_path) == ["a.csv"]
 
 
+def test_a_file_of_before_the_clock_was_set_back_does_not_wait_for_its_time(tmp_path):
+    unchanged = LandingFolder(tmp_path).signature()
+    put(tmp_path, "a.csv", age=-7_200)
+    assert names(tmp_path) == ["a.csv"]
+    assert LandingFolder(tmp_path).signature() != unchanged
+
+
 def test_a_file_and_its_compressed_twin_are_one_the_later_counts(tmp_path):
     put(tmp_path, "a.csv", b"old", age=90)
     put(tmp_path, "a.csv.gz", b"new", age=60)

@@ -63,20 +63,21 @@ def with_more(nursery, copied, more) -> Home:
 
 
 def test_a_drain_killed_at_40_points_leaves_what_an_undisturbed_one_does(
-    nursery, homes, history, undisturbed
+    nursery, homes, history, undisturbed, fault
 ):
     home = homes("killed")
     killings = chaos.Killings(nursery, home, undisturbed, history, SEED)
     killings.kill(KILLS)
-    killings.finish()
+    with fault("kill -9 of a drain, the last of 40"):
+        killings.finish()
     assert home.differing(undisturbed.home, undisturbed.home.lake.names()) == []
     assert undisturbed.wrong(home) == []
 
 
-def test_maintenance_beside_a_drain_changes_nothing(nursery, copied, more, with_more):
+def test_maintenance_beside_a_drain_changes_nothing(nursery, copied, more, with_more, fault):
     home = copied("maintained")
     maintained = 0
-    with ThreadPoolExecutor(1) as pool:
+    with fault("OPTIMIZE and VACUUM of tables that a drain writes"), ThreadPoolExecutor(1) as pool:
         draining = pool.submit(nursery.drain, home, idle_seconds=1, commits_per_compaction=1)
         pieces = [more[n : n + chaos.A_PIECE] for n in range(0, len(more), chaos.A_PIECE)]
         while not draining.done():
@@ -93,24 +94,27 @@ def test_maintenance_beside_a_drain_changes_nothing(nursery, copied, more, with_
     assert home.differing(with_more, with_more.lake.names()) == []
 
 
-def test_a_full_disk_is_said_in_one_line_and_costs_no_event(disk, nursery, copied, more, with_more):
+def test_a_full_disk_is_said_in_one_line_and_costs_no_event(
+    disk, nursery, copied, more, with_more, fault
+):
     home = Home(disk.folder / "home")
     shutil.copytree(copied("tight").folder, home.folder)
     chaos.produce(home.folder / "events", more)
     begun = progress.count(home.folder, ["lake"])
-    process = start("drain", "--idle-seconds", "1", home=home.folder)
-    while process.poll() is None:
-        # Once it has written; and again, since what a step removes is room.
-        if progress.count(home.folder, ["lake"]) > begun:
-            disk.fill(process)
-        time.sleep(0.01)
-    said = "".join(process.communicate())
-    disk.empty()
-    assert process.returncode == 1
-    assert "Traceback" not in said
-    assert [line for line in said.splitlines() if "make room" in line], said
-    assert home.differing(with_more, [chaos.GOLD]) == [chaos.GOLD]
-    assert nursery.drain(home) == 0
+    with fault("full disk under a drain"):
+        process = start("drain", "--idle-seconds", "1", home=home.folder)
+        while process.poll() is None:
+            # Once it has written; and again, since what a step removes is room.
+            if progress.count(home.folder, ["lake"]) > begun:
+                disk.fill(process)
+            time.sleep(0.01)
+        said = "".join(process.communicate())
+        disk.empty()
+        assert process.returncode == 1
+        assert "Traceback" not in said
+        assert [line for line in said.splitlines() if "make room" in line], said
+        assert home.differing(with_more, [chaos.GOLD]) == [chaos.GOLD]
+        assert nursery.drain(home) == 0
     assert home.differing(with_more, with_more.lake.names()) == []
 
 
@@ -150,12 +154,12 @@ class Turns:
 
 @pytest.mark.parametrize("fate", ["paused", "killed"])
 def test_a_drain_that_is_paused_or_killed_in_its_turn_writes_nothing_twice(
-    nursery, copied, more, with_more, fate
+    nursery, copied, more, with_more, fault, fate
 ):
     home = copied(fate)
     half = len(more) // 2
     chaos.produce(home.folder / "events", more[:half])
-    with ThreadPoolExecutor(1) as pool:
+    with fault(f"drain {fate} in its turn, another waiting"), ThreadPoolExecutor(1) as pool:
         turns = Turns(home, nursery, pool)
         turns.until(turns.writes)
         # Before it is stopped, which may be within a transaction of the log.

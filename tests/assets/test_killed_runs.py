@@ -44,7 +44,9 @@ def undisturbed(work, homes) -> Undisturbed:
     return Undisturbed(homes("undisturbed"), work)
 
 
-def test_killed_at_25_points_the_tables_are_those_of_an_undisturbed_run(work, homes, undisturbed):
+def test_killed_at_25_points_the_tables_are_those_of_an_undisturbed_run(
+    work, homes, undisturbed, fault
+):
     """Each run goes on from where the one before was killed, through two days.
 
     One kill falls in each equal part of what a day writes, at random, and one in its snapshots.
@@ -67,6 +69,7 @@ def test_killed_at_25_points_the_tables_are_those_of_an_undisturbed_run(work, ho
     layers = {(day, table.split(".")[0]) for day, table in killed}
     assert layers >= {(day, layer) for day in (1, 2) for layer in ("bronze", "silver", "gold")}
     assert {(1, SNAPSHOT), (2, SNAPSHOT)} <= killed.keys()
-    assert work(home, [DAYS]) == 0
+    with fault("kill -9 of a run through all tables, the last of 25"):
+        assert work(home, [DAYS]) == 0
     # Bronze too, and the quarantines: no row was lost or received twice.
     assert home.differing(undisturbed.home, home.lake.names()) == []
