@@ -87,7 +87,7 @@ class ExtractTable(BronzeTable):
         marks = [micros(at) for at in told if at]
         yield Batch(
             rows.append_column("_extracted_at", extracted_at).append_column("_row", numbers),
-            {WATERMARK: max([reached, *marks])} if marks else {},
+            {WATERMARK: max([reached, *marks])} if marks and len(rows) else {},
             duplicates=len(extracted) - len(news),
         )
 

@@ -85,7 +85,7 @@ class TopicTable(BronzeTable):
         reached = dict.fromkeys(ends, 0)
         while len(events := source.read(self.snapshots, reached, self.events_per_commit)):
             values += events["value"].to_pylist()
-            reached |= _ends_of(events)
+            reached |= ends_of(events["partition"], events["offset"])
         return read | told(values)
 
     def snapshot(self, lake: Lake) -> SourceSnapshot | None:

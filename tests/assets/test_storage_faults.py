@@ -236,6 +236,7 @@ def test_a_reader_that_began_before_compaction_and_vacuum_reads_its_version_to_t
     batches = table.to_pyarrow_dataset().to_batches(batch_readahead=0, fragment_readahead=0)
     with fault("compaction and VACUUM beside a reader"):
         first = next(batches)
+        home.lake.compact(chaos.BRONZE)
         maintain_table(home.lake, chaos.BRONZE, (), 90)
         assert len(table.file_uris()) > len(home.lake.table(chaos.BRONZE).file_uris())
         read = pa.Table.from_batches([first, *batches])
