@@ -127,11 +127,10 @@ def _warm_servers(
     """Keep a warm server, which may be a successor of what was started."""
     command = [sys.executable, "-m", "aquifer.warm_server", str(dagster_home), str(project)]
     command += ["--after", host, str(port)]
-    listens = now_and_then(lambda: warm_client.listens(dagster_home))
     return kept(
         "the warm server",
         lambda: start(command, group, WARM),
-        lambda process: process.poll() is None or listens(),
+        _now_and_then(lambda process: process.poll() is None or warm_client.listens(dagster_home)),
     )
 
 
@@ -140,16 +139,18 @@ def _with_code_server(group: int) -> Callable[[subprocess.Popen[bytes]], bool]:
 
     Without one nothing is evaluated and nothing launched, and Dagster goes on as if it were.
     """
-    seen = False
+    seen: int | None = None
 
-    def serves() -> bool:
+    def serves(dagster: subprocess.Popen[bytes]) -> bool:
         nonlocal seen
-        found = any(CODE_SERVER in _command_line(process) for process in members(group))
-        lost, seen = seen and not found, found
-        return not lost
+        if any(CODE_SERVER in _command_line(process) for process in members(group)):
+            seen = dagster.pid
+            return True
+        # While Dagster starts there is none yet.
+        return seen != dagster.pid
 
-    stands = now_and_then(serves)
-    return lambda process: process.poll() is None and stands()
+    stands = _now_and_then(serves)
+    return lambda process: process.poll() is None and stands(process)
 
 
 def _command_line(process: Path) -> bytes:
@@ -158,15 +159,17 @@ def _command_line(process: Path) -> bytes:
     return b""
 
 
-def now_and_then(question: Callable[[], bool]) -> Callable[[], bool]:
+def _now_and_then(
+    question: Callable[[subprocess.Popen[bytes]], bool],
+) -> Callable[[subprocess.Popen[bytes]], bool]:
     """A question that is asked every `LOOK_SECONDS` only; in between the answer is yes."""
     asked = 0.0
 
-    def answer() -> bool:
+    def answer(process: subprocess.Popen[bytes]) -> bool:
         nonlocal asked
         if time.monotonic() < asked + LOOK_SECONDS:
             return True
         asked = time.monotonic()
-        return question()
+        return question(process)
 
     return answer
