@@ -28,8 +28,8 @@ test-cluster: $(VENV)/.tested
 
 # All tests that inject a fault, and the report of them.
 reliability: $(VENV)/.tested
-	"$(BIN)/python" -m pytest --reliability docs/reliability.md tests/aquifer tests/assets \
-	    tests/cluster
+	"$(BIN)/python" -m pytest --only-faults --reliability docs/reliability.md \
+	    tests/aquifer tests/assets tests/cluster
 
 lint: $(VENV)/.tested
 	"$(BIN)/ruff" check .

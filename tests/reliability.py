@@ -18,6 +18,7 @@ import pytest
 
 FAULT = "fault"
 OPTION = "--reliability"
+ONLY_FAULTS = "--only-faults"
 
 HEAD = """# Reliability
 
@@ -47,11 +48,12 @@ def fault(record_property: Callable[[str, object], None]) -> Fault:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(OPTION, type=Path, help="Write the table of faults to this file.")
+    parser.addoption(ONLY_FAULTS, action="store_true", help="Run the tests that inject a fault.")
 
 
 def only_faults(items: list[pytest.Item], config: pytest.Config) -> list[pytest.Item]:
-    """Of the tests, those that inject a fault, if they are to be reported; else all."""
-    if config.getoption(OPTION) is None:
+    """Of the tests, those that inject a fault, if only they are asked for; else all."""
+    if not config.getoption(ONLY_FAULTS):
         return items
     return [item for item in items if FAULT in getattr(item, "fixturenames", ())]
 

@@ -151,7 +151,7 @@ def test_a_file_that_is_replaced_starts_an_ingestion_also_by_its_former_self(lan
 def test_a_file_that_is_not_whole_starts_nothing(landed_files, landing):
     landing.put("2010-12-01.csv.part")
     landing.put("2010-12-02.csv.tmp")
-    landing.put("2010-12-03.csv", written=datetime.now(UTC).timestamp() + 3600)
+    landing.put("2010-12-03.csv", written=datetime.now(UTC).timestamp() + 30)
     assert landed_files.tick() == NOTHING_LANDED
     landing.put("2010-12-03.csv")
     assert landed_files.tick() == INGEST

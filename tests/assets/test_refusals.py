@@ -119,7 +119,6 @@ SOUTH = {"country": "EIRE", "region": "South"}
         (event(None, 1, NORTH), "op_missing"),
         (event("u", None, NORTH), "changed_at_missing"),
         (event("u", -200_000_000, NORTH), "changed_at_out_of_range"),
-        ({"op": "c", "after": NORTH, "source": {"ts_us": 1}}, "order_missing"),
         ("not JSON", "country_not_null"),
     ],
 )
