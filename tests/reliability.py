@@ -22,9 +22,10 @@ ONLY_FAULTS = "--only-faults"
 
 HEAD = """# Reliability
 
-Each row is a test that injects a fault, waits until the platform is well again without hands, and
-then compares the tables with those of an undisturbed run. `make reliability` runs the tests and
-writes this table; seconds are those from the fault until all is well, on 2 cores.
+Each row is a test that injects a fault, waits until the platform is well again, and then compares
+the tables with those of an undisturbed run. It needs no hands, but for a data file that is missing,
+which a command repairs. `make reliability` runs the tests and writes this table; seconds are those
+from the fault until all is well, on 2 cores that other work shares.
 
 | injected | lost | recovered after | test |
 |---|---|---:|---|
