@@ -47,7 +47,13 @@ def fetch(name: str) -> Path:
         for jar in part.iterdir():
             if jar.name.startswith(SHIPPED):
                 jar.unlink()
-    part.rename(jars)
+    try:
+        part.rename(jars)
+    except OSError:
+        # Another process may have fetched them meanwhile.
+        if not jars.exists():
+            raise
+        shutil.rmtree(part)
     return jars
 
 
