@@ -225,10 +225,10 @@ class KafkaConnect(Server):
             return False
 
 
-def listening(port: int) -> bool:
+def listening(port: int, host: str = HOST) -> bool:
     """Whether somebody listens on a port of this machine."""
     with socket.socket() as probe:
-        return not probe.connect_ex((HOST, port))
+        return not probe.connect_ex((host, port))
 
 
 def free_ports(count: int) -> list[int]:

@@ -39,12 +39,21 @@ def connect(url: str) -> "Connection":
         raise SettingError(
             "PostgreSQL needs its driver; install it with: pip install 'aquifer[postgres]'"
         ) from error
-    try:
+    with _reached():
         connection = psycopg2.connect(url, **SETTINGS)
-    except psycopg2.OperationalError as error:
-        raise PassingError(f"cannot reach PostgreSQL: {str(error).strip()}") from error
     connection.autocommit = True
     return connection
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Tell in one line that the server does not answer, or no longer."""
+    from psycopg2 import OperationalError
+
+    try:
+        yield
+    except OperationalError as error:
+        raise PassingError(f"cannot reach PostgreSQL: {' '.join(str(error).split())}") from error
 
 
 class PostgresLeases:
@@ -61,10 +70,11 @@ class PostgresLeases:
     def hold(self, names: Iterable[str], *, wait: bool = True) -> Iterator[None]:
         """Hold the lease of every name; see `aquifer.lease.Leases`."""
         with closing(connect(self._url)) as connection:
-            for name in sorted(set(names)):
-                if not _take(connection, name):
-                    wait_for(name, wait)
-                    _wait(connection, name)
+            with _reached():
+                for name in sorted(set(names)):
+                    if not _take(connection, name):
+                        wait_for(name, wait)
+                        _wait(connection, name)
             yield
 
 

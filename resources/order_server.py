@@ -140,7 +140,8 @@ class OrderServer:
         try:
             with closing(psycopg2.connect(self.url, options="-c timezone=UTC")) as server:
                 yield server
-        except psycopg2.OperationalError as error:
+        # What is left to do on a connection that was lost is refused as an error of its interface.
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             raise PassingError(
                 f"the order database at {self.place} does not answer: {_line(error)}; start it, "
                 f"or correct {SETTING}"

@@ -109,6 +109,12 @@ def produce(folder: Path, events: Sequence[Produced], url: str = EMBEDDED) -> No
             log.produce(topic, pa.Table.from_pylist(rows, PRODUCED))
 
 
+def take_in(nursery: Any, home: Any, events: Sequence[Produced]) -> None:
+    """Let a home drain more events, undisturbed."""
+    produce(home.folder / "events", events)
+    assert nursery.drain(home) == 0
+
+
 def content(lake: Any, name: str) -> list[dict[str, Any]]:
     """The rows of a table without the columns of the platform."""
     rows = lake.read(name).to_pylist()

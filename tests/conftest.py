@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,6 +99,13 @@ class Home:
             assert self.lake.names() == other.lake.names()
         looked_at = self.tables() if tables is None else tables
         return [name for name in looked_at if self.content(name) != other.content(name)]
+
+
+def copy_of(home: Home, tmp_path_factory: pytest.TempPathFactory, name: str) -> Home:
+    """A home that is as another."""
+    folder = tmp_path_factory.mktemp(name) / "home"
+    shutil.copytree(home.folder, folder)
+    return Home(folder)
 
 
 @contextmanager

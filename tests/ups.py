@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from conftest import PROJECT
+
+from deploy.servers import free_ports
 
 PATIENCE_SECONDS = 180
 
@@ -37,13 +38,11 @@ def processes(home: Path) -> list[int]:
     return found
 
 
-def commands(home: Path) -> str:
-    """The command lines of the processes that work for a home."""
-    said = ""
+def commands(home: Path) -> Iterator[tuple[int, str]]:
+    """The processes that work for a home, each with its command line."""
     for process in processes(home):
         with suppress(OSError):
-            said += Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
-    return said
+            yield process, Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
 
 
 def priorities(home: Path) -> set[int]:
@@ -56,9 +55,8 @@ def priorities(home: Path) -> set[int]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    (port,) = free_ports(1)
+    return port
 
 
 @contextmanager
@@ -77,11 +75,6 @@ def up(home: Path, port: int, *options: str, **settings: str) -> Iterator[subpro
     finally:
         kill_all(home)
         process.wait()
-
-
-def listening(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        return not probe.connect_ex((host, port))
 
 
 def kill_all(home: Path) -> None:

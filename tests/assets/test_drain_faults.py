@@ -6,12 +6,13 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import chaos
 import progress
 import pytest
-from conftest import Home, Nursery, start
+from conftest import Home, Nursery, copy_of, start
 
 from aquifer.maintenance import maintain_table
 from assets import tables
@@ -36,29 +37,21 @@ def more() -> list[chaos.Produced]:
 @pytest.fixture(scope="module")
 def undisturbed(nursery, homes, history) -> chaos.Undisturbed:
     home = homes("undisturbed")
-    chaos.produce(home.folder / "events", history)
-    assert nursery.drain(home) == 0
+    chaos.take_in(nursery, home, history)
     return chaos.Undisturbed(home)
 
 
 @pytest.fixture(scope="module")
 def copied(undisturbed, tmp_path_factory) -> Callable[[str], Home]:
     """Makes homes that are as the undisturbed one."""
-
-    def make(name: str) -> Home:
-        folder = tmp_path_factory.mktemp(name) / "home"
-        shutil.copytree(undisturbed.home.folder, folder)
-        return Home(folder)
-
-    return make
+    return partial(copy_of, undisturbed.home, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def with_more(nursery, copied, more) -> Home:
     """The undisturbed home after more events."""
     home = copied("with_more")
-    chaos.produce(home.folder / "events", more)
-    assert nursery.drain(home) == 0
+    chaos.take_in(nursery, home, more)
     return home
 
 

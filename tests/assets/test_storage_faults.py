@@ -2,17 +2,17 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
 import chaos
 import pyarrow as pa
 import pytest
-from conftest import Home, start
+from conftest import Home, copy_of, start
 from worlds import HEADER, Invoices
 
 from aquifer.errors import SettingError
@@ -52,21 +52,14 @@ def drained(nursery, homes) -> Home:
 @pytest.fixture(scope="module")
 def copied(drained, tmp_path_factory) -> Callable[[str], Home]:
     """Makes homes that are as the drained one."""
-
-    def make(name: str) -> Home:
-        folder = tmp_path_factory.mktemp(name) / "home"
-        shutil.copytree(drained.folder, folder)
-        return Home(folder)
-
-    return make
+    return partial(copy_of, drained, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def with_more(nursery, copied, more) -> Home:
     """The drained home after more events: nothing disturbed it."""
     home = copied("with_more")
-    chaos.produce(home.folder / "events", more)
-    assert nursery.drain(home) == 0
+    chaos.take_in(nursery, home, more)
     return home
 
 

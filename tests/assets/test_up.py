@@ -13,7 +13,6 @@ from ups import (
     commands,
     free_port,
     kill_all,
-    listening,
     priorities,
     processes,
     runs,
@@ -23,6 +22,7 @@ from ups import (
 
 from aquifer.flow_jobs import NICENESS
 from aquifer.lease import FileLeases
+from deploy.servers import listening
 from resources import environment
 
 
@@ -71,9 +71,9 @@ def test_a_killed_server_is_succeeded_by_one_that_closes_its_runs_and_ends_whole
         assert address[2] == f"(port {port} is taken)"
         statuses = until(lambda: runs(other))
         assert {statuses[run] for run in left} == {"FAILURE"}
-        assert not listening("127.0.0.2", other)
+        assert not listening(other, "127.0.0.2")
         until(lambda: simulated(home))
-        until(lambda: "aquifer.warm_preload" in commands(home))
+        until(lambda: any("aquifer.warm_preload" in line for _, line in commands(home)))
         refused = start("up", "--port", str(free_port()), home=home)
         _, why = refused.communicate(timeout=PATIENCE_SECONDS)
         assert refused.returncode == 1
@@ -91,7 +91,7 @@ def test_sales_of_the_simulated_tills_come_to_gold_and_what_follows_lets_them_pa
     port = free_port()
     with up(home, port, "--host", "0.0.0.0"):
         # An address of this machine that a server of 127.0.0.1 does not have.
-        until(lambda: listening("127.0.0.2", port))
+        until(lambda: listening(port, "127.0.0.2"))
         until(lambda: lake.exists("gold.fct_sales") and lake.table("gold.fct_sales").count())
         until(lambda: NICENESS in priorities(home))
 

@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
 from aquifer.errors import PassingError
 from aquifer.lease import LeaseTaken
-from resources.database import PostgresLeases
+from resources.database import PostgresLeases, connect
 
 HOLDER = """
 import sys
@@ -60,6 +61,22 @@ def test_a_killed_holder_keeps_no_lease(database, holder):
     holder.wait()
     with PostgresLeases(database).hold(["silver.orders"]):
         pass
+
+
+def test_a_server_that_ends_while_a_lease_is_waited_for_is_one_line(database, holder):
+    ended = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'advisory'"
+
+    def take() -> None:
+        with PostgresLeases(database).hold(["silver.orders"]):
+            pass
+
+    with closing(connect(database)) as server, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(take)
+        with server.cursor() as cursor:
+            while cursor.rowcount < 1:
+                cursor.execute(ended)
+        with pytest.raises(PassingError, match=r"cannot reach PostgreSQL: \w+"):
+            waiting.result()
 
 
 def test_a_database_that_does_not_answer_is_one_line():

@@ -4,12 +4,16 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import captured
+import psycopg2
 import pytest
 from captured import TABLES, Shop, Stream, Taken
 
-from aquifer.errors import SourceError
+from aquifer.errors import PassingError, SourceError
 from aquifer.lake import DELETED
 from aquifer.merge import History
 
@@ -63,6 +67,10 @@ from resources.order_server import OrderServer
 
 OrderServer(sys.argv[1]).apply(Path(sys.argv[2]))
 """
+ENDED = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where wait_event_type = 'Lock' and query like '%applied for update'
+"""
 CURRENT = {
     "gold.dim_customer": ("customer_id", "name", "city", "country"),
     "gold.dim_store": ("store_id", "name", "city", "country"),
@@ -88,6 +96,15 @@ def content(world: Taken) -> dict[str, list[tuple]]:
     return silver | world.content(*GOLD)
 
 
+def from_outbox(shop: Shop, folder: Path) -> Taken:
+    """The tables that the embedded outbox fills."""
+    embedded = Taken(folder / "embedded")
+    embedded.make_silver()
+    embedded.take_in(shop.outbox)
+    assert embedded.build(*BUILT) == []
+    return embedded
+
+
 def test_every_table_is_the_same_as_from_the_outbox(shop: Shop, tmp_path):
     shop.write(*BEFORE)
     shop.capture()
@@ -96,11 +113,7 @@ def test_every_table_is_the_same_as_from_the_outbox(shop: Shop, tmp_path):
     shop.execute("alter table customers add column loyalty text not null default 'née'")
     shop.write(*AT_LAST)
     shop.settle()
-    embedded = Taken(tmp_path / "embedded")
-    embedded.make_silver()
-    embedded.take_in(shop.outbox)
-    assert embedded.build(*BUILT) == []
-    expected = content(embedded)
+    expected = content(from_outbox(shop, tmp_path))
     taken = Taken(tmp_path / "captured")
     taken.make_silver()
     taken.take_in(shop.log)
@@ -137,6 +150,18 @@ def test_a_server_that_is_killed_amid_changes_loses_and_doubles_nothing(shop, re
         stream.wait_for(20)
     shop.settle()
     assert shop.changes(shop.log) == shop.changes(shop.outbox)
+
+
+def test_a_server_that_ends_while_a_change_is_written_does_not_answer(shop):
+    """Which passes, and is no change that it refuses."""
+    shop.write("insert into regions values ('EIRE', 'Isles')")
+    shop.play("update regions set region = 'North'")
+    with closing(psycopg2.connect(shop.url)) as other, ThreadPoolExecutor(1) as pool:
+        other.cursor().execute("select lsn from applied for update")
+        writing = pool.submit(shop.server.apply, shop.outbox.path)
+        captured.until(lambda: shop.execute(ENDED), "who waits for the lock is ended")
+        with pytest.raises(PassingError, match="does not answer"):
+            writing.result()
 
 
 def test_a_writer_that_is_killed_writes_each_change_once(shop):
@@ -185,11 +210,7 @@ def assert_stands(taken: Taken, shop: Shop, tmp_path) -> None:
     """See that what was taken in is what the outbox says, however it came to that."""
     assert taken.build(*BUILT) == []
     found = standing(taken)
-    embedded = Taken(tmp_path / "embedded")
-    embedded.make_silver()
-    embedded.take_in(shop.outbox)
-    assert embedded.build(*BUILT) == []
-    assert found == standing(embedded)
+    assert found == standing(from_outbox(shop, tmp_path))
 
 
 def test_a_lost_slot_is_made_good_by_a_new_snapshot(shop, worker, tmp_path):

@@ -29,8 +29,7 @@ def events() -> list[chaos.Produced]:
 @pytest.fixture(scope="module")
 def undisturbed(nursery, homes, events) -> Home:
     home = homes("undisturbed")
-    chaos.produce(home.folder / "events", events)
-    assert nursery.drain(home) == 0
+    chaos.take_in(nursery, home, events)
     return home
 
 

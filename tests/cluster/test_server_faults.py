@@ -8,14 +8,13 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
 
 import chaos
 import pytest
 from conftest import Home
 from kafka_broker import Broker
-from ups import free_port, kill_all, processes, until, up
+from ups import commands, free_port, kill_all, until, up
 
 from aquifer.errors import AquiferError
 from aquifer.run_process import RunProcess
@@ -42,11 +41,6 @@ class Platform:
     broker: Broker
     postgres: Postgres
 
-    def command_lines(self) -> Iterator[tuple[int, str]]:
-        for process in processes(self.home.folder):
-            with suppress(OSError):
-                yield process, Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
-
     def kill(self, name: str) -> None:
         """Kill all processes that are called so, and wait for their successors."""
         sign = PROCESSES[name]
@@ -56,7 +50,7 @@ class Platform:
         until(lambda: self._called(sign) - found)
 
     def _called(self, sign: str) -> set[int]:
-        return {process for process, line in self.command_lines() if sign in line}
+        return {process for process, line in commands(self.home.folder) if sign in line}
 
     def kill_a_run(self) -> None:
         """Kill a run that is at work."""
@@ -147,8 +141,7 @@ def test_a_drain_of_kafka_killed_at_20_points_leaves_what_the_embedded_log_does(
     """Among them: bronze committed, and the offset in Kafka not yet."""
     events = chaos.history(20261122, 640)
     undisturbed = chaos.Undisturbed(homes("embedded"))
-    chaos.produce(undisturbed.home.folder / "events", events)
-    assert nursery.drain(undisturbed.home) == 0
+    chaos.take_in(nursery, undisturbed.home, events)
     home = homes("killed")
     killings = chaos.Killings(nursery, home, undisturbed, events, 20261122, kafka.url)
     with fault("kill -9 of a drain of Kafka, at 20 points, of each pair of commits one"):
