@@ -15,6 +15,13 @@ from resources.event_log.kafka_client import AWAY, KafkaClient
 
 CONSUMED_AT_ONCE = 10_000
 
+CONSUMED_WITHIN_SECONDS = 0.02
+"""How long a consumer waits for as many as it is asked for. There may be fewer: between two offsets
+stand the marks of transactions, of which Kafka Connect leaves one after every few events."""
+
+QUIET_SECONDS = 1
+"""After how long without an event a reader makes do with those that have come."""
+
 MILLISECONDS = pa.timestamp("ms", "UTC")
 
 
@@ -63,13 +70,15 @@ class TopicReader:
         messages: list[Message] = []
         size = 0
         deadline = self._client.deadline()
+        last = 0.0
         while (
             len(messages) < wanted
             and size < READ_BYTES
             and any(at < ends[partition] for partition, at in position.items())
         ):
-            # Returns when it has as many, and as many there are.
-            some = self._consumer.consume(min(wanted - len(messages), CONSUMED_AT_ONCE), timeout=1)
+            some = self._consumer.consume(
+                min(wanted - len(messages), CONSUMED_AT_ONCE), CONSUMED_WITHIN_SECONDS
+            )
             for message in some:
                 if error := message.error():
                     self._note(error, message, position, deadline)
@@ -77,9 +86,12 @@ class TopicReader:
                     messages.append(message)
                     size += len(message.value() or b"")
                     position[message.partition()] = message.offset() + 1
-            if messages and not some:
+            now = time.monotonic()
+            if some:
+                last = now
+            elif messages and now > last + QUIET_SECONDS:
                 break
-            if not some and time.monotonic() > deadline:
+            elif now > deadline:
                 raise self._client.does_not_answer()
         return messages
 
