@@ -18,23 +18,15 @@ def upstreams(manifest: Manifest) -> dict[str, frozenset[str]]:
     }
 
 
-def tested_with(manifest: Manifest, tables: Iterable[str]) -> dict[str, frozenset[str]]:
-    """The tables that the data tests of each gold table read, through ephemeral models."""
-    read: dict[str, set[str]] = {table: set() for table in tables}
-    for table, node in _tests(manifest):
-        read[table].update(_upstreams_of(manifest, node))
-    return {table: frozenset(names) for table, names in read.items()}
-
-
-def tests(manifest: Manifest, tables: Iterable[str]) -> dict[str, list[str]]:
-    """The names of each gold table's data tests.
+def tests(manifest: Manifest, tables: Iterable[str]) -> dict[str, dict[str, frozenset[str]]]:
+    """The data tests of each gold table by name, each with the tables that it reads.
 
     Raises:
         KeyError: a test is of none of the tables, so that no build would run it.
     """
-    found: dict[str, list[str]] = {table: [] for table in tables}
+    found: dict[str, dict[str, frozenset[str]]] = {table: {} for table in tables}
     for table, node in _tests(manifest):
-        found[table].append(node["name"])
+        found[table][node["name"]] = frozenset(_upstreams_of(manifest, node))
     return found
 
 

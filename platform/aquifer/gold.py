@@ -58,17 +58,13 @@ class Gold:
         return dbt_manifest.upstreams(self.project.manifest)
 
     @cached_property
-    def tests(self) -> Mapping[str, Sequence[str]]:
-        """The names of each table's data tests."""
+    def tests(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
+        """Each table's data tests by name, each with the tables that it reads."""
         return dbt_manifest.tests(self.project.manifest, self.contracts)
 
     def reads(self, name: str) -> frozenset[str]:
         """The tables that a gold table's model and tests read, through ephemeral models."""
-        return self.upstreams[name] | self._tested_with[name]
-
-    @cached_property
-    def _tested_with(self) -> Mapping[str, frozenset[str]]:
-        return dbt_manifest.tested_with(self.project.manifest, self.contracts)
+        return self.upstreams[name].union(*self.tests[name].values())
 
     def build(
         self,
@@ -126,7 +122,7 @@ class Gold:
                     *(["--full-refresh"] if full_refresh else []),
                     "--exclude-resource-type",
                     "unit_test",
-                    *_selected([*map(_model, tables), *self._tests(tables, contracts_only)]),
+                    *_selected([*map(_model, tables), *self._tests(lake, tables, contracts_only)]),
                 ],
                 {
                     **(variables or {}),
@@ -169,7 +165,7 @@ class Gold:
         os.environ["SPARK_REMOTE"] = remote
         passed: set[str] = set()
         for event in self.project.run(
-            ["test", *_selected(self.tests[name])],
+            ["test", *_selected(self._tests(lake, [name]))],
             {"seen": taken_in, "tested": _by_model({name: tested})},
         ):
             if passed_test(event):
@@ -241,10 +237,15 @@ class Gold:
         read = {*tables}.union(*(self.reads(name) for name in tables))
         register(runtime.session, runtime.lake, filter(runtime.lake.exists, read))
 
-    def _tests(self, tables: Sequence[str], contracts_only: bool = False) -> list[str]:
-        tests = [test for name in tables for test in self.tests[name]]
+    def _tests(self, lake: Lake, tables: Sequence[str], contracts_only: bool = False) -> list[str]:
+        """The tests of tables, but for those that wait for a table which does not exist yet."""
         contracts = {f"{_model(name)}_contract" for name in tables}
-        return [test for test in tests if not contracts_only or test in contracts]
+        return [
+            test
+            for name in tables
+            for test, read in self.tests[name].items()
+            if (test in contracts or not contracts_only) and all(map(lake.exists, read))
+        ]
 
     def _progress(self, runtime: Runtime, name: str) -> dict[str, int]:
         return runtime.lake.marks(name, sorted(self.upstreams[name]))

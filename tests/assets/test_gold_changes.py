@@ -229,3 +229,13 @@ def test_an_order_whose_amount_no_table_holds_fails_and_one_without_lines_is_wor
     assert failed.startswith("fct_orders_contract:")
     amounts = {row["order_id"]: row["gross_amount"] for row in world.rows("gold.fct_orders")}
     assert amounts == {"W1": None, "W2": 0}
+
+
+def test_a_test_that_reads_a_table_which_does_not_exist_yet_waits_for_it(world):
+    world.put("silver.orders", order("W1", "99"))
+    without_calendar = [name for name in ORDERS if name != "gold.dim_date"]
+    assert world.build(*without_calendar) == []
+    assert world.build("gold.dim_date") == []
+    world.lake.table("gold.dim_date").delete("true")
+    (failed,) = world.build(*without_calendar)
+    assert failed.startswith("fct_orders_date_key_refers:")
