@@ -18,28 +18,22 @@ from aquifer.bronze_topics import BYTES
 from aquifer.conform import CLEAN, REFUSED, conform_sql
 from aquifer.lake import MONTH, SEQUENCE
 from assets.silver.pos_events import pos_events
+from deploy import jars
 
-DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
 CORES = 2
 
 FILES_PER_BATCH = 3
 """Of 100,000 events each: few batches, as each costs a commit and a checkpoint."""
 
 SETTINGS = {
-    "spark.jars.packages": DELTA,
-    "spark.jars.ivy": f"{sys.prefix}/delta-spark-4.4.0",
+    "spark.jars": ",".join(str(jar) for jar in jars.fetch("delta").glob("*.jar")),
     "spark.driver.memory": "4g",
     # The checks of a row are one long method, which the JVM else never compiles.
-    "spark.driver.extraJavaOptions": "-XX:-DontCompileHugeMethods",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    "spark.sql.session.timeZone": "UTC",
+    "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:-DontCompileHugeMethods",
     "spark.sql.shuffle.partitions": str(CORES),
-    "spark.databricks.delta.snapshotPartitions": str(CORES),
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
 }
+"""Besides those that the platform asks of Spark."""
 
 KEPT = [
     *(f"`{column}`" for column in pos_events.target.columns),
@@ -141,6 +135,7 @@ def processor_seconds(jvm: int) -> float:
 
 def main(source: Path, new: Path, folder: Path) -> None:
     """Print what the work on the new files took, as JSON."""
+    os.environ["SPARK_CONF_DIR"] = str(Path(jars.__file__).with_name("spark"))
     builder = SparkSession.builder.master(f"local[{CORES}]")
     for name, value in SETTINGS.items():
         builder = builder.config(name, value)

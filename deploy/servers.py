@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from json import JSONDecodeError
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import quote
@@ -116,7 +117,8 @@ class SparkMaster(Server):
         try:
             with urlopen(f"http://{HOST}:{self.web}/json/", timeout=2) as answer:
                 return json.load(answer)
-        except (URLError, ConnectionError, TimeoutError):
+        # While it starts, it may answer with nothing.
+        except (URLError, ConnectionError, TimeoutError, JSONDecodeError):
             return {}
 
 
