@@ -33,6 +33,7 @@ def invoice_files() -> list[Path]:
 
 
 LONGEST = (
+    *("parity", "server_faults"),
     *("killed_runs", "drain_faults", "storage_faults", "batch_boundaries", "bad_input"),
     *("gold_changes", "up", "warm_runs", "snapshots", "store_sales", "serving", "windows"),
     *("alerts", "drain", "numbers", "command", "maintenance", "proportional_work", "redelivery"),

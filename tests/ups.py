@@ -15,7 +15,7 @@ from conftest import PROJECT
 
 from deploy.servers import free_ports
 
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 300
 
 
 def until(condition: Callable[[], object]) -> object:

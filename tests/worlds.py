@@ -126,6 +126,22 @@ class Orders(World):
             assert SILVER[name].advance(self.runtime).accounted
 
 
+def add_phone(database: Path) -> None:
+    """Give the stores of an order database a column, which its changes hold before the name."""
+    with closing(connect(database)) as connection:
+        triggers = connection.execute(
+            "select name, sql from sqlite_master where type = 'trigger' and tbl_name = 'stores'"
+        ).fetchall()
+        connection.execute("alter table stores add column phone")
+        for name, sql in triggers:
+            connection.execute(f"drop trigger {name}")
+            for row in ("new", "old"):
+                sql = sql.replace(
+                    f"'name', {row}.name", f"'phone', {row}.phone, 'name', {row}.name"
+                )
+            connection.execute(sql)
+
+
 class Rewards(World):
     """A world with the rewards database."""
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import queue
 import threading
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
@@ -22,6 +23,9 @@ from upath import UPath
 
 from aquifer.errors import AquiferError
 from aquifer.runtime import remove_tree
+
+# dbt-spark asks each session for Hive, which a Spark Connect server cannot be told any more.
+warnings.filterwarnings("ignore", message="Failed to set spark.sql.catalogImplementation")
 
 
 class DbtError(AquiferError):

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds import HEADER, Invoices, MadeUp, Orders, instant
+from worlds import HEADER, Invoices, MadeUp, Orders, add_phone, instant
 
 from aquifer.contract import Contract, Date, Key, Timestamp, hours, table
 from aquifer.dbt_project import DbtProject
@@ -19,7 +18,6 @@ from aquifer.silver import mirror
 from aquifer.silver_table import SilverTable
 from assets import tables
 from assets.bronze.stores import stores as bronze_stores
-from resources.sqlite import connect
 
 DIM_STORE = "gold.dim_store"
 METADATA = table(owner="team:stores", grain="a store", fresh_within=hours(26))
@@ -70,21 +68,6 @@ class Shop(Orders):
         super().__init__(folder)
         self.write("insert into stores values ('s1', 'First', 'Leeds', 'UK', '2010-01-01')")
 
-    def add_phone(self) -> None:
-        """Give stores a column, which the envelopes hold before the name."""
-        with closing(connect(self.log.path)) as connection:
-            triggers = connection.execute(
-                "select name, sql from sqlite_master where type = 'trigger' and tbl_name = 'stores'"
-            ).fetchall()
-            connection.execute("alter table stores add column phone")
-            for name, sql in triggers:
-                connection.execute(f"drop trigger {name}")
-                for row in ("new", "old"):
-                    sql = sql.replace(
-                        f"'name', {row}.name", f"'phone', {row}.phone, 'name', {row}.name"
-                    )
-                connection.execute(sql)
-
     def take_in_by(self, table: SilverTable) -> None:
         """Take what is new into silver as this definition of the table says."""
         bronze_stores.advance(self.lake, self.log)
@@ -131,7 +114,7 @@ def test_a_column_that_a_refused_row_has_in_addition_is_in_the_quarantine(files)
 
 def test_a_column_that_a_database_gains_is_received_and_no_row_is_lost(shop):
     shop.take_in("silver.stores")
-    shop.add_phone()
+    add_phone(shop.log.path)
     shop.write(
         "insert into stores (store_id, name, city, country, opened_on, phone) "
         "values ('s2', 'Second', 'York', 'UK', '2011-01-01', '0123')",
@@ -149,7 +132,7 @@ def test_a_column_that_a_database_gains_is_received_and_no_row_is_lost(shop):
 
 def test_a_contract_that_gains_a_column_evolves_the_table(shop):
     shop.take_in("silver.stores")
-    shop.add_phone()
+    add_phone(shop.log.path)
     shop.write(
         "insert into stores (store_id, name, city, country, opened_on, phone) "
         "values ('s2', 'Second', 'York', 'UK', '2011-01-01', '0123')"
