@@ -22,9 +22,9 @@ test-demo: $(VENV)/.tested
 	"$(BIN)/python" -m pytest tests/test_clean_clone.py
 
 # On real servers, which it fetches, starts and stops; needs Java, openssl, PostgreSQL, faketime and
-# strace. Two at once: the one waits while servers are away.
+# strace. Three at once on two cores: most wait for servers that are away.
 test-cluster: $(VENV)/.tested
-	"$(BIN)/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/cluster
+	"$(BIN)/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/cluster
 
 # All tests that inject a fault, and the report of them.
 reliability: $(VENV)/.tested
