@@ -10,6 +10,7 @@ from uuid import uuid4
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
 from pyspark.errors import PySparkException
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from aquifer.engine import register
@@ -20,7 +21,13 @@ SESSION_SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     # Spark's default ends in the year 2262, and other readers take it for what it is not.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # An error is told in its own words, without the stack of the server.
+    "spark.sql.connect.serverStacktrace.enabled": "false",
 }
+
+for told_by in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+    # pyspark else prints each error of Spark as JSON, beside raising it.
+    PySparkLogger.getLogger(told_by).disabled = True
 
 
 class EngineResource(LazyPySparkResource):
