@@ -125,16 +125,14 @@ def test_the_main_job_outlives_its_run_its_worker_and_its_server_while_gold_is_m
         until(lambda: run.poll() is not None or written(layer) >= begun + files)
         assert run.poll() is None, run.communicate()
 
-    with fault("kill -9 of a run on Spark, in silver"):
-        target = written("silver") + 20
-        killed = nursery.work(
-            pair.moves, [[day]], kill_at=target, within=["lake/silver"], **on_spark
-        )
-        assert killed == -signal.SIGKILL
+    target = written("silver") + 20
+    killed = nursery.work(pair.moves, [[day]], kill_at=target, within=["lake/silver"], **on_spark)
+    assert killed == -signal.SIGKILL
+    with fault("kill -9 of a run on Spark, in silver, until the next one goes on with silver"):
         run = start("demo", "--data", str(tmp_path), home=home, **on_spark)
-        main_job_writes("silver", 10)
+        main_job_writes("silver", 1)
     for server, layer in ((spark_worker, "silver"), (spark, "gold")):
-        with fault(f"kill -9 of {server.name}, in {layer} of the main job"):
+        with fault(f"kill -9 of {server.name}, in {layer} of the main job, until it goes on"):
             server.signal(signal.SIGKILL)
             server.wait()
             server.start()
