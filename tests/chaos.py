@@ -109,10 +109,10 @@ def produce(folder: Path, events: Sequence[Produced], url: str = EMBEDDED) -> No
             log.produce(topic, pa.Table.from_pylist(rows, PRODUCED))
 
 
-def take_in(nursery: Any, home: Any, events: Sequence[Produced]) -> None:
-    """Let a home drain more events, undisturbed."""
+def take_in(nursery: Any, home: Any, events: Sequence[Produced], **settings: str) -> None:
+    """Let a home drain more events, undisturbed; settings are those of the drain."""
     produce(home.folder / "events", events)
-    assert nursery.drain(home) == 0
+    assert nursery.drain(home, **settings) == 0
 
 
 def content(lake: Any, name: str) -> list[dict[str, Any]]:

@@ -63,7 +63,8 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     file: Path | None = config.getoption(OPTION)
-    if file is None:
+    # A worker of xdist knows its own tests alone.
+    if file is None or hasattr(config, "workerinput"):
         return
     rows = [
         f"| {what} | {'nothing' if outcome == 'passed' else 'the test failed'} | {seconds:.1f} s "

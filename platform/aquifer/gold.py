@@ -96,7 +96,7 @@ class Gold:
         with lake.lease(tables), runtime.staging() as staging:
             for name in tables:
                 lake.ensure(name, self.schema(name), self.partition(name))
-            self._register(runtime, tables)
+            present = self._register(runtime, tables)
             upstreams = {u for name in tables for u in self.upstreams[name]}
             seen = {upstream: lake.snapshot(upstream) for upstream in sorted(upstreams)}
             build = max([time.time_ns() // 1000, *(lake.seq(name) + 1 for name in tables)])
@@ -122,7 +122,9 @@ class Gold:
                     *(["--full-refresh"] if full_refresh else []),
                     "--exclude-resource-type",
                     "unit_test",
-                    *_selected([*map(_model, tables), *self._tests(lake, tables, contracts_only)]),
+                    *_selected(
+                        [*map(_model, tables), *self._tests(present, tables, contracts_only)]
+                    ),
                 ],
                 {
                     **(variables or {}),
@@ -159,13 +161,13 @@ class Gold:
         It may be built meanwhile: what it had taken in before is tested.
         """
         lake = runtime.lake
-        self._register(runtime, [name])
+        present = self._register(runtime, [name])
         taken_in, reached = self._progress(runtime, name), lake.seq(name)
         tested = self._tested(runtime, name)
         os.environ["SPARK_REMOTE"] = remote
         passed: set[str] = set()
         for event in self.project.run(
-            ["test", *_selected(self._tests(lake, [name]))],
+            ["test", *_selected(self._tests(present, [name]))],
             {"seen": taken_in, "tested": _by_model({name: tested})},
         ):
             if passed_test(event):
@@ -232,19 +234,23 @@ class Gold:
         """The manifest's node of a table."""
         return dbt_manifest.model(self.project.manifest, name)
 
-    def _register(self, runtime: Runtime, tables: Sequence[str]) -> None:
-        """Name what the models and tests of tables read in the engine."""
+    def _register(self, runtime: Runtime, tables: Sequence[str]) -> set[str]:
+        """Name what the models and tests of tables read in the engine; what of it exists."""
         read = {*tables}.union(*(self.reads(name) for name in tables))
-        register(runtime.session, runtime.lake, filter(runtime.lake.exists, read))
+        present = {*filter(runtime.lake.exists, read)}
+        register(runtime.session, runtime.lake, present)
+        return present
 
-    def _tests(self, lake: Lake, tables: Sequence[str], contracts_only: bool = False) -> list[str]:
+    def _tests(
+        self, present: Collection[str], tables: Sequence[str], contracts_only: bool = False
+    ) -> list[str]:
         """The tests of tables, but for those that wait for a table which does not exist yet."""
         contracts = {f"{_model(name)}_contract" for name in tables}
         return [
             test
             for name in tables
             for test, read in self.tests[name].items()
-            if (test in contracts or not contracts_only) and all(map(lake.exists, read))
+            if (test in contracts or not contracts_only) and read.issubset(present)
         ]
 
     def _progress(self, runtime: Runtime, name: str) -> dict[str, int]:

@@ -145,9 +145,9 @@ def test_the_main_job_outlives_its_run_its_worker_and_its_server_while_gold_is_m
 
 
 def test_events_drained_and_gold_refreshed_whole_on_spark_are_the_same(pair, nursery, on_spark):
-    for home, settings in ((pair.stays, {}), (pair.moves, on_spark)):
-        chaos.produce(home.folder / "events", chaos.history(20261122, EVENTS))
-        assert nursery.drain(home, **settings) == 0
+    events = chaos.history(20261122, EVENTS)
+    chaos.take_in(nursery, pair.stays, events)
+    chaos.take_in(nursery, pair.moves, events, **on_spark)
     pair.compare()
     assert nursery.work(pair.moves, [], full_refresh=True, **on_spark) == 0
     pair.compare()
