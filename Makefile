@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 DATA ?= data/online-retail
 export PYTHONUTF8 := 1
 
-.PHONY: demo up test test-demo test-cluster reliability lint fix lock benchmarks clean
+.PHONY: demo models up test test-demo test-cluster reliability lint fix lock benchmarks clean
 
 demo: $(VENV)/.installed
 	"$(BIN)/aquifer" demo --data "$(DATA)"
+
+# Train, gate, promote and score every model on what the lake has.
+models: $(VENV)/.models
+	"$(BIN)/aquifer" model train
 
 up: $(VENV)/.installed
 	"$(BIN)/aquifer" up --simulate
@@ -55,10 +59,14 @@ lock: $(VENV)/.created
 	"$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	"$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-header --group dev pyproject.toml -o requirements-dev.lock
+	    --no-emit-index-url --no-header --all-extras --group dev pyproject.toml \
+	    -o requirements-dev.lock
 	"$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-header --extra avro --extra postgres \
+	    --no-emit-index-url --no-header --all-extras \
 	    --constraint requirements-dev.lock pyproject.toml -o deploy/requirements.lock
+	"$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --extra ml \
+	    --constraint requirements-dev.lock pyproject.toml -o requirements-ml.lock
 
 benchmarks: $(VENV)/.tested
 	"$(BIN)/python" benchmarks/main_job.py
@@ -85,6 +93,11 @@ $(VENV)/.installed: $(VENV)/.created requirements.lock pyproject.toml
 	@echo "Installing the packages: about 650 MB to download, 1.6 GB installed."
 	"$(BIN)/python" -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	"$(BIN)/python" -m pip install --quiet --no-deps --editable .
+	touch $@
+
+$(VENV)/.models: $(VENV)/.installed requirements-ml.lock
+	@echo "Installing the packages of models: about 140 MB to download, 550 MB installed."
+	"$(BIN)/python" -m pip install --quiet --no-deps --require-hashes -r requirements-ml.lock
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed requirements-dev.lock

@@ -4,6 +4,8 @@ from dagster import DailyPartitionsDefinition, Definitions, in_process_executor
 
 from aquifer.assets import bronze_asset, silver_asset
 from aquifer.dbt_assets import gold_assets
+from aquifer.features.assets import feature_asset
+from aquifer.models.assets import model_assets
 from aquifer.serving_assets import serving_spec
 from aquifer.stream_assets import stream_asset
 from assets import jobs, snapshots, sources, tables
@@ -28,6 +30,8 @@ defs = Definitions(
             partitions=DailyPartitionsDefinition(snapshots.FIRST_DAY.isoformat(), timezone="UTC"),
             automated=False,
         ),
+        *(feature_asset(view, snapshots.FIRST_DAY) for view in tables.features),
+        *(asset for model in tables.models for asset in model_assets(model)),
         *(serving_spec(view) for view in tables.serving),
     ],
     jobs=jobs.jobs,

@@ -2,17 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 from dagster import (
     AssetSelection,
     AutomationConditionSensorDefinition,
-    DagsterInstance,
-    DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
     RunRequest,
-    RunsFilter,
     ScheduleDefinition,
     SensorEvaluationContext,
     SkipReason,
@@ -21,6 +17,8 @@ from dagster import (
     sensor,
 )
 
+from aquifer.daily import Days, why_not_now
+from aquifer.features.assets import features_sensor
 from aquifer.flow_jobs import downstream_job, downstream_sensor, drain_job, drain_sensor
 from aquifer.maintenance import compaction_job, crowded_tables, maintenance_job
 from aquifer.replay import replay_job
@@ -30,25 +28,24 @@ from resources.sources import LandingResource
 
 RUNNING = DefaultSensorStatus.RUNNING
 
-UNDER_WAY = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
-COOL_DOWN = timedelta(minutes=15)
-"""How long a sensor that asks for what the tables lack waits after a run that failed."""
-
 STOCK_SNAPSHOTS = AssetSelection.assets(["gold", "fct_inventory"])
+FEATURES = AssetSelection.groups("features")
+MODELS = AssetSelection.groups("models", "champions", "predictions")
 INGESTED = AssetSelection.groups("bronze") | AssetSelection.groups("source").materializable()
 
 main = define_asset_job(
     "main",
-    AssetSelection.all() - STOCK_SNAPSHOTS,
-    description="Everything but the daily snapshots: sources, bronze, silver and gold.",
+    AssetSelection.all() - STOCK_SNAPSHOTS - FEATURES - MODELS,
+    description="Everything but what is made day by day: sources, bronze, silver and gold.",
 )
 take_snapshots = define_asset_job(
     "snapshots", STOCK_SNAPSHOTS, description="The daily stock snapshots of a range of days."
+)
+compute_features = define_asset_job(
+    "features", FEATURES, description="The features of a range of days."
+)
+train = define_asset_job(
+    "models", MODELS, description="Every model: trained, promoted if it passes, and scored."
 )
 ingest = define_asset_job(
     "ingest", INGESTED, description="What the sources have that bronze has not."
@@ -63,6 +60,8 @@ downstream = downstream_job(tables.events, tables.stream, tables.gold)
 jobs = [
     main,
     take_snapshots,
+    compute_features,
+    train,
     ingest,
     compact,
     maintain,
@@ -115,8 +114,7 @@ def daily_snapshot(lake: LakeResource) -> Iterator[RunRequest | SkipReason]:
     if days is None:
         yield SkipReason("no stock has moved yet")
         return
-    first, last = snapshots.touched_days(lake.lake) or (days[1], days[1])
-    yield snapshots.request(first, last)
+    yield (snapshots.touched_days(lake.lake) or Days(days.last, days.last)).request()
 
 
 schedules = [*job_schedules, daily_snapshot]
@@ -151,14 +149,11 @@ def moved_stock(
     context: SensorEvaluationContext, lake: LakeResource
 ) -> Iterator[RunRequest | SkipReason]:
     """What is out of date is decided by the tables, so a request that was lost is made again."""
-    if reason := _not_now(context.instance):
+    if reason := why_not_now(context.instance, take_snapshots.name):
         yield SkipReason(reason)
         return
     days = snapshots.touched_days(lake.lake)
-    if days is None:
-        yield SkipReason("the snapshots have taken in every movement")
-        return
-    yield snapshots.request(*days)
+    yield days.request() if days else SkipReason("the snapshots have taken in every movement")
 
 
 @sensor(
@@ -179,24 +174,12 @@ def small_files(
     yield RunRequest()
 
 
-def _not_now(instance: DagsterInstance) -> str | None:
-    """Why not to ask for snapshots that are out of date, or None."""
-    if instance.get_runs(RunsFilter(job_name=take_snapshots.name, statuses=UNDER_WAY), limit=1):
-        return "a run is taking snapshots"
-    ended_lately = RunsFilter(
-        job_name=take_snapshots.name, updated_after=datetime.now(UTC) - COOL_DOWN
-    )
-    latest = instance.get_runs(ended_lately, limit=1)
-    if latest and latest[0].status == DagsterRunStatus.FAILURE:
-        return "the last run failed; it is tried again after a while"
-    return None
-
-
 sensors = [
     drain_sensor(drain, tables.events),
     downstream_sensor(downstream, tables.events, tables.stream, tables.gold),
     landed_files,
     moved_stock,
+    features_sensor(compute_features, tables.features, snapshots.FIRST_DAY),
     small_files,
     AutomationConditionSensorDefinition(
         "automation",

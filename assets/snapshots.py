@@ -9,8 +9,8 @@ from datetime import date
 from typing import Any
 
 import pyarrow.compute as pc
-from dagster import RunRequest
 
+from aquifer.daily import Days
 from aquifer.gold import INTERVAL_SEQUENCE
 from aquifer.lake import DELETED, NOTHING, SEQUENCE, Lake
 
@@ -27,7 +27,7 @@ DIMENSIONS = ("gold.dim_date", "gold.dim_product", STORES)
 """What has to be there before a snapshot can be taken."""
 
 
-def touched_days(lake: Lake) -> tuple[date, date] | None:
+def touched_days(lake: Lake) -> Days | None:
     """The first day whose snapshot is out of date and the last day of all, or None."""
     if any(lake.seq(dimension) == NOTHING for dimension in DIMENSIONS):
         return None
@@ -36,7 +36,7 @@ def touched_days(lake: Lake) -> tuple[date, date] | None:
     return _until_last(lake, [*_moved(lake), *_versioned(lake), *_completed(lake)])
 
 
-def all_days(lake: Lake) -> tuple[date, date] | None:
+def all_days(lake: Lake) -> Days | None:
     """The first and last day that there is a snapshot of, or None."""
     return _until_last(lake, [FIRST_DAY])
 
@@ -50,23 +50,12 @@ def takes_in_all(lake: Lake, variables: Mapping[str, Any]) -> bool:
     return variables.get("first_day", "") <= first and last <= variables.get("last_day", "")
 
 
-def request(first: date, last: date) -> RunRequest:
-    """One run for all days from the first to the last."""
-    return RunRequest(
-        run_key=None,
-        tags={
-            "dagster/asset_partition_range_start": first.isoformat(),
-            "dagster/asset_partition_range_end": last.isoformat(),
-        },
-    )
-
-
-def _until_last(lake: Lake, touched: list[date]) -> tuple[date, date] | None:
+def _until_last(lake: Lake, touched: list[date]) -> Days | None:
     lasts = [*_last_movement(lake), *_last_held(lake)]
     if not touched or not lasts:
         return None
     first = max(min(touched), FIRST_DAY)
-    return first, max(*lasts, first)
+    return Days(first, max(*lasts, first))
 
 
 def _last_movement(lake: Lake) -> Iterator[date]:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import assets.bronze
+import assets.features
 import assets.gold
+import assets.models
 import assets.serving
 import assets.silver
 import assets.stream
@@ -11,7 +13,9 @@ from aquifer import catalogue
 from aquifer.bronze import BronzeTable
 from aquifer.contract import Contract, table_metadata
 from aquifer.dbt_project import DbtProject
+from aquifer.features.view import FeatureView
 from aquifer.gold import Gold
+from aquifer.models.model import Model, predictions_of
 from aquifer.serving import MergedView, ServingView
 from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
@@ -31,6 +35,8 @@ serving = [
     *catalogue.declared(assets.serving, MergedView),
     *catalogue.declared(assets.serving, ServingView),
 ]
+features = catalogue.declared(assets.features, FeatureView)
+models = catalogue.declared(assets.models, Model)
 gold = Gold(
     DbtProject(PROJECT, home() / "dbt"),
     catalogue.contracts(assets.gold, "gold"),
@@ -40,9 +46,9 @@ gold = Gold(
 
 def contracts() -> dict[str, type[Contract]]:
     """The contract of every table, by name."""
-    return {table.name: table.contract for table in [*bronze, *silver, *stream]} | dict(
-        gold.contracts
-    )
+    declared = {t.name: t.contract for t in [*bronze, *silver, *stream, *features]}
+    predicted = {predictions_of(model): model.contract for model in models}
+    return {**declared, **gold.contracts, **predicted}
 
 
 def clustering() -> dict[str, tuple[str, ...]]:

@@ -18,7 +18,10 @@ from resources.database import SCHEME
 from resources.engine import EngineResource, checked
 from resources.event_log.opening import EMBEDDED
 from resources.lake import LakeResource
+from resources.online_store import OnlineStoreResource
 from resources.order_server import order_server
+from resources.registry import RegistryResource
+from resources.registry import checked as checked_registry
 from resources.schema_registry import schema_registry
 from resources.sources import (
     EventLogResource,
@@ -113,9 +116,19 @@ def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any
         "events": events,
         "cache": CacheResource(folder=str(home(settings) / "cache")),
         "landing": landing,
+        "online": OnlineStoreResource(
+            url=settings.get("AQUIFER_ONLINE_STORE") or str(home(settings) / "online.db")
+        ),
         "orders": orders,
         "rewards": rewards,
         "rates": RatesResource(url=settings.get("AQUIFER_RATES_URL") or "", rewards=rewards),
+        "registry": RegistryResource(
+            uri=checked_registry(
+                settings.get("AQUIFER_MLFLOW") or f"sqlite:///{home(settings)}/mlflow/mlflow.db"
+            ),
+            folder=str(home(settings) / "mlflow"),
+            lake=lake,
+        ),
         "schemas": schema_registry(settings),
         "simulation": SimulationResource(orders=orders, rewards=rewards, landing=landing),
     }

@@ -1,7 +1,7 @@
-"""Dagster's checks of bronze and silver tables: one for each of a contract, and those of a batch.
+"""Dagster's checks of tables: one for each of a contract, and those of a batch.
 
-Belongs here: their specs, and what they say of an advance. Does not: how a row is checked
-(`checks`, `conform`), and the checks of gold, which are dbt's tests.
+Belongs here: their specs, and what they say of an advance or of the rows that stand. Does not: how
+a row is checked (`checks`, `conform`), and the checks of gold, which are dbt's tests.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,12 +12,18 @@ from aquifer.advance import Advance, Standing
 from aquifer.automation import never
 from aquifer.checks import compile_checks
 from aquifer.contract import Contract, table_metadata
+from aquifer.engine import register
+from aquifer.lake import DELETED
+from aquifer.runtime import Runtime
 from aquifer.specs import asset_key
 
 ACCOUNTED = "rows_accounted"
 READABLE = "readable"
 WITHIN_SHARE = "quarantine_share"
 BLOCKING = {ACCOUNTED, WITHIN_SHARE}
+
+LIVE = f"not {DELETED}"
+"""SQL of the rows that stand in a table which keeps those that are no more."""
 
 
 def bronze_check_specs(name: str, *, skips_unreadable: bool) -> list[AssetCheckSpec]:
@@ -107,6 +113,42 @@ def check_results(
         description=f"{share:.1%} of the newest batch is refused; the limit is {limit:.1%}",
         metadata={"share refused": share, "limit": limit},
     )
+
+
+def contract_check_specs(
+    name: str, contract: type[Contract], *, blocking: bool = False
+) -> list[AssetCheckSpec]:
+    """A check for each of the contract of a table without a quarantine."""
+    return [
+        AssetCheckSpec(
+            check.name, asset=asset_key(name), description=check.description, blocking=blocking
+        )
+        for check in compile_checks(contract)
+    ]
+
+
+def contract_check_results(
+    runtime: Runtime, name: str, contract: type[Contract], where: str = "true"
+) -> list[AssetCheckResult]:
+    """What the contract's checks say of the rows that stand.
+
+    Args:
+        where: SQL of the rows that count.
+    """
+    checks = compile_checks(contract)
+    register(runtime.session, runtime.lake, [name])
+    counts = ", ".join(f"count_if({check.failure}) as `{check.name}`" for check in checks)
+    counted = runtime.session.sql(f"select {counts} from {name} where {where}")
+    (failed,) = counted.toArrow().to_pylist()
+    return [
+        AssetCheckResult(
+            passed=not failed[check.name],
+            asset_key=asset_key(name),
+            check_name=check.name,
+            metadata={"rows failed": failed[check.name]},
+        )
+        for check in checks
+    ]
 
 
 def _accounted(name: str) -> AssetCheckSpec:

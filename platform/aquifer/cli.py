@@ -9,8 +9,6 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -19,15 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aquifer.errors import AquiferError, SettingError
-from aquifer.plugins import plugin
+from aquifer.models import cli as models
+from aquifer.plugins import PROJECT, plugin
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
-
     from aquifer.avro_events import AvroTopics
     from aquifer.schema_source import SchemaRegistry
-
-PROJECT = Path(__file__).parents[2]
 
 MODEST_RATE = 20.0
 """Simulated events a second that a laptop does not feel."""
@@ -40,6 +35,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(models.app, name="model")
 
 
 class Format(StrEnum):
@@ -69,7 +67,7 @@ def demo(
     LandingFolder(data).check()
     environment = plugin("environment")
     environment.resources()["lake"].lake.check()
-    with _instance() as instance:
+    with foreground.instance() as instance:
         delivered = deliver(data, environment.landing_folder())
         print(f"{delivered} files delivered to {environment.landing_folder()}")
         definitions, snapshots = plugin("definitions"), plugin("snapshots")
@@ -79,7 +77,7 @@ def demo(
         days = snapshots.touched_days(lake)
         if outcome.ok and days:
             job = definitions.resolve_job_def("snapshots")
-            foreground.run_job(job, instance, outcome, dict(snapshots.request(*days).tags))
+            foreground.run_job(job, instance, outcome, days.tags)
         printing.print_summary(lake, outcome, time.monotonic() - started)
     raise typer.Exit(0 if outcome.ok else 1)
 
@@ -95,11 +93,12 @@ def up(
 ) -> None:
     """Start the Dagster UI and the daemon, sensors on, until Ctrl-C."""
     from aquifer import server
+    from aquifer.dagster_home import prepared_home
     from aquifer.disk import disk_trouble
 
     lake = plugin("environment").resources()["lake"].lake
     lake.check()
-    home = _dagster_home()
+    home = prepared_home()
     with disk_trouble(), server.only_server(home, lake.leases):
         lake.mend()
         server.close_runs_of_the_dead(home)
@@ -163,7 +162,7 @@ def drain(
 
     definitions = plugin("definitions")
     outcome = foreground.Outcome()
-    with _instance() as instance:
+    with foreground.instance() as instance:
         for job, op, idle in (
             ("drain", "drain_streams", idle_seconds),
             ("downstream", "follow_streams", 0.0),
@@ -231,7 +230,7 @@ def replay(
 
     config = {"table": table, **({"repairs": str(repairs.resolve())} if repairs else {})}
     outcome = foreground.Outcome()
-    with _instance() as instance:
+    with foreground.instance() as instance:
         foreground.run_job(
             plugin("definitions").resolve_job_def("replay_quarantine"),
             instance,
@@ -301,32 +300,6 @@ def main() -> None:
     except AquiferError as error:
         print(f"aquifer: {error}", file=sys.stderr)
         sys.exit(1)
-
-
-@contextmanager
-def _instance() -> "Iterator[DagsterInstance]":
-    """The Dagster instance under AQUIFER_HOME, for the only foreground run there."""
-    from dagster import DagsterInstance
-
-    from aquifer import foreground
-    from aquifer.disk import disk_trouble
-
-    with disk_trouble(), foreground.alone(_dagster_home()), DagsterInstance.get() as instance:
-        plugin("environment").resources()["lake"].lake.mend()
-        foreground.close_dead_foreground_runs(instance)
-        yield instance
-
-
-def _dagster_home() -> Path:
-    """AQUIFER_HOME, with the Dagster home below it made and named to Dagster."""
-    from aquifer.dagster_event_log import BATCH_SIZE
-    from aquifer.dagster_home import dagster_home
-
-    environment = plugin("environment")
-    home: Path = environment.home()
-    os.environ.update(dagster_home(home, PROJECT / "dagster.yaml", environment.database()))
-    os.environ.update(BATCH_SIZE)
-    return home
 
 
 def _in_avro(registry: "SchemaRegistry | None") -> "AvroTopics":

@@ -3,12 +3,14 @@
 Belongs here: where Dagster keeps its runs, events and schedules. Does not: what it does with them.
 """
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
 
 from aquifer.errors import SettingError
+from aquifer.plugins import PROJECT, plugin
 
 FILES = ("event_log_storage", "run_storage", "schedule_storage")
 """What of `dagster.yaml` says that they are files of the home."""
@@ -57,3 +59,15 @@ def _instance(template: Path, database: str | None) -> str:
     kept = {name: value for name, value in settings.items() if name not in FILES}
     postgres = {"postgres": {"postgres_url": {"env": DATABASE}}}
     return yaml.safe_dump({**kept, "storage": postgres})
+
+
+def prepared_home() -> Path:
+    """AQUIFER_HOME, with the Dagster home below it made and named to Dagster."""
+    environment = plugin("environment")
+    home: Path = environment.home()
+    os.environ.update(dagster_home(home, PROJECT / "dagster.yaml", environment.database()))
+    # Loaded where it is needed: a query waits for no storage of Dagster's.
+    from aquifer.dagster_event_log import BATCH_SIZE
+
+    os.environ.update(BATCH_SIZE)
+    return home

@@ -27,6 +27,7 @@ from pydantic import Field
 from aquifer.assets import permanent_errors_fail_at_once
 from aquifer.automation import RETRIES, gone_stale, upstream_advanced
 from aquifer.contract import contract_fields
+from aquifer.daily import days_of
 from aquifer.dbt_project import failure, is_test
 from aquifer.gold import Gold
 from aquifer.gold_lineage import query_lineage
@@ -185,7 +186,5 @@ def _columns(runtime: Runtime, name: str) -> dict[str, str]:
 
 
 def _days(context: AssetExecutionContext) -> dict[str, str]:
-    if not context.has_partition_key_range:
-        return {}
-    days = context.partition_key_range
-    return {"first_day": days.start, "last_day": days.end}
+    days = days_of(context)
+    return {"first_day": str(days.first), "last_day": str(days.last)} if days else {}

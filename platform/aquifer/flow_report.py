@@ -18,13 +18,19 @@ from dagster import (
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 from aquifer.advance import Advance
-from aquifer.asset_checks import BLOCKING, bronze_check_results, check_results
+from aquifer.asset_checks import (
+    BLOCKING,
+    LIVE,
+    bronze_check_results,
+    check_results,
+    contract_check_results,
+)
 from aquifer.assets import bronze_lineage, silver_lineage
 from aquifer.dbt_assets import GoldTranslator, gold_metadata
 from aquifer.dbt_project import succeeded
 from aquifer.flow import Flow
 from aquifer.specs import materialization
-from aquifer.stream_assets import stream_check_results, stream_lineage
+from aquifer.stream_assets import stream_lineage
 from aquifer.stream_table import StreamTable
 
 
@@ -66,7 +72,9 @@ class FlowReport:
             lineage = silver_lineage(table)
             return materialization(advance, lineage=lineage, checks=checks, standing=standing)
         if stream := self._streams.get(advance.table):
-            verdicts = stream_check_results(self._flow.runtime, stream)
+            verdicts = contract_check_results(
+                self._flow.runtime, stream.name, stream.contract, LIVE
+            )
             return materialization(advance, lineage=stream_lineage(stream), checks=verdicts)
         topic = self._bronze[advance.table]
         checks = bronze_check_results(advance, skips_unreadable=topic.skips_unreadable)

@@ -24,7 +24,10 @@ from dagster._core.execution.api import execute_run_iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from aquifer.dagster_home import prepared_home
+from aquifer.disk import disk_trouble
 from aquifer.lease import FileLeases, LeaseTaken
+from aquifer.plugins import plugin
 
 DEMO = "foreground"
 """The lease of the one demo that may be at work."""
@@ -59,6 +62,15 @@ class Outcome:
     @property
     def ok(self) -> bool:
         return not self.failures and not self.failed
+
+
+@contextmanager
+def instance() -> Iterator[DagsterInstance]:
+    """The Dagster instance under AQUIFER_HOME, for the only foreground run there."""
+    with disk_trouble(), alone(prepared_home()), DagsterInstance.get() as held:
+        plugin("environment").resources()["lake"].lake.mend()
+        close_dead_foreground_runs(held)
+        yield held
 
 
 @contextmanager

@@ -1,9 +1,13 @@
 """The domain, found by the project's entry points, so that the mechanism imports nothing of it."""
 
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 GROUP = "aquifer"
+
+PROJECT = Path(__file__).parents[2]
+"""The folder of the project."""
 
 
 def plugin(name: str) -> Any:

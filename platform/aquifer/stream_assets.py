@@ -8,21 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from dagster import (
-    AssetCheckResult,
-    AssetCheckSpec,
     AssetExecutionContext,
     AssetsDefinition,
     MaterializeResult,
     multi_asset,
 )
 
+from aquifer.asset_checks import LIVE, contract_check_results, contract_check_specs
 from aquifer.assets import code_version, permanent_errors_fail_at_once
 from aquifer.automation import RETRIES, gone_stale
-from aquifer.checks import compile_checks
-from aquifer.engine import register
-from aquifer.lake import DELETED
 from aquifer.runtime import Runtime
-from aquifer.specs import Lineage, asset_key, materialization, table_spec
+from aquifer.specs import Lineage, materialization, table_spec
 from aquifer.stream_lineage import window_lineage
 from aquifer.stream_table import StreamTable
 from aquifer.stream_windows import WindowedTable
@@ -30,7 +26,6 @@ from aquifer.stream_windows import WindowedTable
 
 def stream_asset(table: StreamTable) -> AssetsDefinition:
     """The asset of a stream table."""
-    key = asset_key(table.name)
 
     @multi_asset(
         name=table.name.replace(".", "_"),
@@ -44,10 +39,7 @@ def stream_asset(table: StreamTable) -> AssetsDefinition:
                 condition=gone_stale(),
             )
         ],
-        check_specs=[
-            AssetCheckSpec(check.name, asset=key, description=check.description)
-            for check in compile_checks(table.contract)
-        ],
+        check_specs=contract_check_specs(table.name, table.contract),
         required_resource_keys={"lake", "engine"},
         retry_policy=RETRIES,
     )
@@ -55,7 +47,7 @@ def stream_asset(table: StreamTable) -> AssetsDefinition:
         runtime = Runtime(context.resources.engine.spark_session, context.resources.lake.lake)
         with permanent_errors_fail_at_once():
             advanced = table.catch_up(runtime)
-            checks = stream_check_results(runtime, table)
+            checks = contract_check_results(runtime, table.name, table.contract, LIVE)
         yield materialization(advanced, lineage=stream_lineage(table), checks=checks)
 
     return catch_up
@@ -64,21 +56,3 @@ def stream_asset(table: StreamTable) -> AssetsDefinition:
 def stream_lineage(table: StreamTable) -> Lineage:
     """The columns that each column is made from, as far as a query tells."""
     return window_lineage(table) if isinstance(table, WindowedTable) else {}
-
-
-def stream_check_results(runtime: Runtime, table: StreamTable) -> list[AssetCheckResult]:
-    """What the contract's checks say of the rows that stand."""
-    checks = compile_checks(table.contract)
-    register(runtime.session, runtime.lake, [table.name])
-    counts = ", ".join(f"count_if({c.failure}) as `{c.name}`" for c in checks)
-    counted = runtime.session.sql(f"select {counts} from {table.name} where not {DELETED}")
-    (failed,) = counted.toArrow().to_pylist()
-    return [
-        AssetCheckResult(
-            passed=not failed[check.name],
-            asset_key=asset_key(table.name),
-            check_name=check.name,
-            metadata={"rows failed": failed[check.name]},
-        )
-        for check in checks
-    ]

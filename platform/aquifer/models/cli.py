@@ -1,0 +1,111 @@
+"""The `aquifer model` commands.
+
+Belongs here: arguments. Does not: the work itself, which is loaded where it is done.
+"""
+
+import getpass
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aquifer.errors import AquiferError, SettingError
+from aquifer.plugins import plugin
+
+if TYPE_CHECKING:
+    from aquifer.models.registry import Registry
+
+app = typer.Typer(help="Train, promote, take back and serve models.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A model, such as repeat_purchase.")]
+Why = Annotated[str, typer.Option(help="The reason, which is kept.")]
+
+
+@app.command()
+def train(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models; all, if none is named.")
+    ] = None,
+) -> None:
+    """Compute the features that are out of date, train models, promote and score what passes."""
+    from aquifer import foreground
+    from aquifer.daily import Days
+    from aquifer.features.view import out_of_date
+    from aquifer.specs import asset_key
+
+    tables, definitions = plugin("tables"), plugin("definitions")
+    chosen = [_known(name) for name in names or [model.name for model in tables.models]]
+    lake = definitions.resources["lake"].lake
+    outcome = foreground.Outcome()
+    with foreground.instance() as instance:
+        days = out_of_date(lake, tables.features, plugin("snapshots").FIRST_DAY)
+        if days:
+            first, last = min(d.first for d in days.values()), max(d.last for d in days.values())
+            job = definitions.resolve_job_def("features")
+            foreground.run_job(job, instance, outcome, Days(first, last).tags)
+        keys = {asset_key(f"{layer}.{name}") for layer in LAYERS for name in chosen}
+        job = definitions.resolve_job_def("models").get_subset(asset_selection=keys)
+        foreground.run_job(job, instance, outcome, {})
+    _show(chosen)
+    if outcome.failed or outcome.failures:
+        raise AquiferError("; ".join([*outcome.failed, *outcome.failures]))
+
+
+LAYERS = ("models", "champions", "predictions")
+
+
+@app.command("list")
+def list_models() -> None:
+    """Print the models with their champion, challenger, and why that was not promoted."""
+    _show([model.name for model in plugin("tables").models])
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Annotated[str, typer.Argument(help="A version in the registry.")],
+    why: Why = "promoted by hand",
+) -> None:
+    """Let a version be champion, whatever its gates say."""
+    registry = _registry()
+    registry.tags(_known(name), version)
+    move = registry.promote(name, version, getpass.getuser(), why)
+    print(f"{name}: version {move.version} is champion; before, {move.before or 'none'} was")
+
+
+@app.command()
+def rollback(name: Name, why: Why = "taken back by hand") -> None:
+    """Let the champion before be champion again; what serves it follows at once."""
+    move = _registry().rollback(_known(name), getpass.getuser(), why)
+    print(f"{name}: version {move.version} is champion again, and {move.before} no more")
+
+
+def _registry() -> "Registry":
+    registry: Registry = plugin("environment").resources()["registry"].registry
+    return registry
+
+
+def _known(name: str) -> str:
+    names = [model.name for model in plugin("tables").models]
+    if name not in names:
+        raise SettingError(f"there is no model '{name}'; the models are: {', '.join(names)}")
+    return name
+
+
+def _show(names: Sequence[str]) -> None:
+    import pyarrow as pa
+
+    from aquifer.models.gates import FAILED, GATE
+    from aquifer.models.registry import CHALLENGER, CHAMPION, PREVIOUS, ROLLED_BACK
+    from aquifer.printing import print_table
+
+    registry = _registry()
+    rows = []
+    for name in names:
+        held = {alias: registry.version(name, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+        challenger = held[CHALLENGER]
+        tags = registry.tags(name, challenger) if challenger else {}
+        reasons = [f"{t.removeprefix(GATE)} {v}" for t, v in tags.items() if v.startswith(FAILED)]
+        reasons += [f"taken back: {tags[ROLLED_BACK]}"] if ROLLED_BACK in tags else []
+        rows.append({"model": name, **held, "why not promoted": "; ".join(reasons)})
+    print_table(pa.Table.from_pylist(rows))

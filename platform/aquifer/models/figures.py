@@ -1,0 +1,55 @@
+"""Figures of a model card: how good its predictions are, and what they rest on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from lightgbm import LGBMModel
+from matplotlib.figure import Figure
+
+from aquifer.models.evaluation import Floats
+
+BINS = 10
+MOST_FEATURES = 15
+MOST_ROWS = 2000
+
+
+def calibration(probability: np.ndarray, happened: Floats) -> Figure:
+    """The share that happened beside the probability, over bins of equal size."""
+    figure, axes = _figure("predicted probability", "share that happened")
+    parts = np.array_split(np.argsort(probability, kind="stable"), BINS)
+    said = [probability[part].mean() for part in parts if len(part)]
+    found = [happened[part].mean() for part in parts if len(part)]
+    axes.plot([0, 1], [0, 1], linestyle=":", color="grey")
+    axes.plot(said, found, marker="o")
+    return figure
+
+
+def lift(probability: np.ndarray, happened: Floats) -> Figure:
+    """How much more often it happens among the likeliest rows than among all."""
+    figure, axes = _figure("share of rows, likeliest first", "lift")
+    found = happened[np.argsort(-probability, kind="stable")]
+    rows = np.arange(1, len(found) + 1)
+    axes.plot(rows / len(found), np.cumsum(found) / rows / found.mean())
+    axes.axhline(1, linestyle=":", color="grey")
+    return figure
+
+
+def contributions(estimator: Any, matrix: np.ndarray, names: Sequence[str]) -> Figure | None:
+    """The mean size of each feature's SHAP values; of LightGBM's trees alone."""
+    if not isinstance(estimator, LGBMModel):
+        return None
+    values = np.abs(estimator.predict(matrix[:MOST_ROWS], pred_contrib=True))[:, :-1].mean(axis=0)
+    figure, axes = _figure("mean |SHAP value|", "")
+    largest = np.argsort(values)[-MOST_FEATURES:]
+    axes.barh([names[place] for place in largest], values[largest])
+    return figure
+
+
+def _figure(x: str, y: str) -> tuple[Figure, Any]:
+    # Without pyplot, which keeps every figure that was ever drawn.
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes

@@ -1,0 +1,132 @@
+"""Models as they are declared: what each is made from and held to.
+
+Belongs here: what a person writes of a model. Does not: learning (`learner`), which takes packages
+that are loaded only where a model is trained or asked.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from aquifer.contract import Contract, Field, Record, Timestamp
+from aquifer.features.view import FeatureView
+
+if TYPE_CHECKING:
+    from aquifer.models.learner import Learner
+
+BEATS_BASELINE = "beats_baseline"
+BEATS_CHAMPION = "beats_champion"
+SEGMENTS = "no_segment_worse"
+CALIBRATED = "calibrated"
+FAST = "latency"
+SMALL = "memory"
+INPUTS = "input_contract"
+REPRODUCIBLE = "reproducible"
+
+GATES: Mapping[str, str] = {
+    BEATS_BASELINE: "loses less than the baseline on the holdout, surely",
+    BEATS_CHAMPION: "loses less than the champion on the same holdout, surely",
+    SEGMENTS: "loses no more than what it replaces in any segment, within a tolerance",
+    CALIBRATED: "what it says to be likely happens as often",
+    FAST: "scores one row fast enough",
+    SMALL: "is small enough",
+    INPUTS: "takes what the contracts of its features allow, nulls and new categories too",
+    REPRODUCIBLE: "learns the same again from the same data, code and seed",
+}
+
+
+class Prediction(Record):
+    """What every table of predictions has beside its entity and outputs."""
+
+    event_time: Timestamp = Field(description="instant whose features it is made from, UTC")
+    model_version: str = Field(description="version of the model, as in the registry")
+    feature_version: int = Field(ge=0, description="Delta version of the first table of features")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split by time: what is learned lies before what is held out, and so do its labels.
+
+    Args:
+        horizon: how long after its instant the label of an example is known.
+        holdout: how much time, at the end, is held out.
+        folds: how many spans before it, as long as it, tuning validates on.
+    """
+
+    horizon: timedelta
+    holdout: timedelta
+    folds: int = 2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How strict the gates of a model are.
+
+    Args:
+        segment_tolerance: by what share the mean loss of a segment may be greater.
+        calibration: the greatest calibration error.
+        latency_ms: the greatest 99th percentile of the time to score one row.
+        megabytes: the greatest size of the graph.
+    """
+
+    segment_tolerance: float = 0.1
+    calibration: float = 0.05
+    latency_ms: float = 5.0
+    megabytes: float = 50.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model(ABC):
+    """A model.
+
+    Args:
+        name: as in the registry; its asset is `models.<name>`.
+        contract: of its predictions, one row an entity, with a column for each output.
+        features: the features that it is given, by view; all views are of one entity.
+        limits: how strict its gates are.
+        least_examples: how many it takes to learn, and to measure.
+        fresh_within: how long it may go without a training.
+    """
+
+    name: str
+    contract: type[Contract]
+    features: Mapping[FeatureView, Sequence[str]]
+    limits: Limits = field(default_factory=Limits)
+    least_examples: int = 200
+    fresh_within: timedelta = timedelta(days=35)
+
+    @property
+    def entity(self) -> Sequence[str]:
+        """The columns that say whom it is about."""
+        return next(iter(self.features)).entity
+
+    @property
+    @abstractmethod
+    def upstreams(self) -> Sequence[str]:
+        """The tables that it learns from."""
+
+    @property
+    @abstractmethod
+    def code(self) -> str:
+        """What decides what it learns: its change is a new version of the code."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> Sequence[str]:
+        """The outputs of its graph, which are columns of its predictions."""
+
+    @property
+    def gates(self) -> Mapping[str, str]:
+        """What it has to pass, each with what it asks for."""
+        return GATES
+
+    @abstractmethod
+    def learner(self) -> "Learner":
+        """What trains it, loaded now."""
+
+
+def predictions_of(model: Model) -> str:
+    """The name of a model's table of predictions."""
+    return f"predictions.{model.name}"

@@ -1,0 +1,219 @@
+"""Training: from pinned tables to a challenger in the registry, with the verdict of its gates.
+
+Belongs here: the order of the steps. Does not: what each is (`learner`, `tuning`, `gates`,
+`registry`), and promotion, which a passed gate allows (`promotion`).
+
+Until its version is registered, a training leaves nothing behind but the trials of its study; the
+champion is not touched by any step.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlflow
+import numpy as np
+import onnxruntime
+from mlflow.data.delta_dataset_source import DeltaDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.models import infer_signature
+from mlflow.models.model import ModelInfo
+
+from aquifer.models import gates
+from aquifer.models.card import card
+from aquifer.models.gates import Gate
+from aquifer.models.learner import Fitted, Learner, Measured, Outputs
+from aquifer.models.model import Model
+from aquifer.models.registry import CHALLENGER, Registry, answered
+from aquifer.models.scorer import Scorer
+from aquifer.models.training_set import Pinned, TrainingSet
+from aquifer.models.tuning import Choice, Tuning
+from aquifer.runtime import Runtime
+
+EXAMPLE_ROWS = 3
+SHOWN_ROWS = 200
+"""Rows of the holdout with which the edges of the input contract are tried."""
+
+REQUIREMENTS = [f"onnxruntime=={onnxruntime.__version__}", f"numpy=={np.__version__}"]
+"""Told to MLflow, which else finds them by loading the model in a process of its own."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What tuning may cost.
+
+    Args:
+        seconds: all trials together.
+        trials: at most.
+    """
+
+    seconds: float
+    trials: int
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A trained version.
+
+    Attributes:
+        version: in the registry.
+        experiment, run: ids in MLflow.
+        gates: the verdicts.
+        champion: the version that it was compared with, if there was one.
+    """
+
+    version: str
+    experiment: str
+    run: str
+    gates: Sequence[Gate]
+    measured: Measured
+    baseline: Measured
+    champion: str | None
+    choice: Choice
+    data: TrainingSet
+    card: str
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it may be promoted."""
+        return all(gate.passed for gate in self.gates)
+
+
+def train(
+    model: Model,
+    runtime: Runtime,
+    registry: Registry,
+    studies: str,
+    budget: Budget,
+    tags: Mapping[str, str],
+) -> Challenger:
+    """Train a model on its tables as they are now, and register what came of it as challenger.
+
+    Args:
+        studies: URL of the database of Optuna's studies.
+        tags: of MLflow's run, such as who asked for it.
+
+    Raises:
+        TrainingError: too little is there to learn from.
+        RegistryDown: MLflow does not answer.
+    """
+    started = time.monotonic()
+    # Asked first: what is trained for minutes is not to find the registry down.
+    experiment = registry.experiment(model.name)
+    learner = model.learner()
+    pinned = Pinned.now(runtime.lake, model.upstreams)
+    data = learner.training_set(runtime, pinned)
+    study = f"{model.name}/{_digest(model.code, sorted(pinned.versions.items()))}"
+    choice = learner.tune(data, Tuning(study, studies, budget.seconds, budget.trials))
+    fitted = learner.fit(data, choice)
+    graph = fitted.graph.SerializeToString()
+    manifest = _manifest(learner, data, graph)
+    scorer = Scorer(graph, {**manifest, "version": "new"})
+    found = scorer.predict(data.holdout.matrix)
+    before = learner.baseline(data)
+    measured, baseline = (learner.measure(each, data.holdout) for each in (found, before))
+    champion = registry.champion(model.name)
+    verdicts = [
+        *learner.verdicts(data, found, before, champion),
+        *gates.cost(scorer, len(graph), data.holdout.matrix, model.limits),
+        gates.takes_inputs(scorer, data.holdout.rows.slice(0, SHOWN_ROWS).to_pylist()),
+        gates.reproducible(found, _again(learner, data, choice, manifest)),
+    ]
+    figures = learner.figures(fitted, found, data)
+    text = card(model, learner.loss, data, choice, measured.figures, baseline.figures, verdicts)
+    mlflow.set_tracking_uri(registry.uri)
+    with answered(), mlflow.start_run(experiment_id=experiment, tags=dict(tags)) as run:
+        for name, read in data.versions.items():
+            source = DeltaDatasetSource(path=runtime.lake.uri(name), delta_table_version=read)
+            mlflow.log_input(MetaDataset(source, name=name), context="training")  # type: ignore[abstract]
+        mlflow.log_params({"family": choice.family, "trials": choice.trials, **choice.parameters})
+        info = _logged(model, data, fitted, found, manifest)
+        mlflow.log_metrics(dict(measured.figures), model_id=info.model_id)
+        mlflow.log_metrics({f"baseline_{n}": v for n, v in baseline.figures.items()})
+        mlflow.log_text(text, "model_card.md")
+        for title, figure in figures.items():
+            mlflow.log_figure(figure, f"figures/{title}.png")
+        version = _registered(registry, model.name, info, run.info.run_id, text, verdicts)
+    return Challenger(
+        version,
+        experiment,
+        run.info.run_id,
+        verdicts,
+        measured,
+        baseline,
+        champion.version if champion else None,
+        choice,
+        data,
+        text,
+        time.monotonic() - started,
+    )
+
+
+def _again(
+    learner: Learner, data: TrainingSet, choice: Choice, manifest: Mapping[str, Any]
+) -> Outputs:
+    """The predictions of a second training."""
+    graph = learner.fit(data, choice).graph.SerializeToString()
+    manifest = {**manifest, "version": "again", "sha256": _sha256(graph)}
+    return Scorer(graph, manifest).predict(data.holdout.matrix)
+
+
+def _manifest(learner: Learner, data: TrainingSet, graph: bytes) -> dict[str, Any]:
+    """What a bundle says of itself, but for the version that it will have."""
+    categories = learner.output_categories(data)
+    return {
+        "name": learner.model.name,
+        "inputs": [each.to_json() for each in data.inputs],
+        "outputs": [
+            {"name": name, "categories": categories.get(name)} for name in learner.model.outputs
+        ],
+        "sha256": _sha256(graph),
+        "versions_read": dict(data.versions),
+    }
+
+
+def _logged(
+    model: Model,
+    data: TrainingSet,
+    fitted: Fitted,
+    found: Outputs,
+    manifest: Mapping[str, Any],
+) -> ModelInfo:
+    example = data.holdout.matrix[:EXAMPLE_ROWS]
+    info: ModelInfo = mlflow.onnx.log_model(
+        fitted.graph,
+        name=model.name,
+        signature=infer_signature(example, {n: v[:EXAMPLE_ROWS] for n, v in found.items()}),
+        input_example=example,
+        pip_requirements=REQUIREMENTS,
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+        metadata={"manifest": dict(manifest)},
+    )
+    return info
+
+
+def _registered(
+    registry: Registry,
+    name: str,
+    info: ModelInfo,
+    run: str,
+    text: str,
+    verdicts: Sequence[Gate],
+) -> str:
+    version = registry.register(name, info.model_uri, run, text)
+    for gate in verdicts:
+        registry.tag(name, version, f"{gates.GATE}{gate.name}", gate.verdict)
+    registry.alias(name, CHALLENGER, version)
+    return version
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _sha256(graph: bytes) -> str:
+    return hashlib.sha256(graph).hexdigest()
