@@ -86,6 +86,10 @@ def advance_everything(wired: dict, *, full_refresh: bool) -> None:
         first, last = days or snapshots.all_days(lake)
         variables = {"first_day": first.isoformat(), "last_day": last.isoformat()}
         build(tables.gold, wired, runtime, [snapshots.SNAPSHOT], full_refresh, variables)
+    store = wired["online"].store
+    for view in tables.features:
+        if days := view.touched(lake, snapshots.FIRST_DAY):
+            view.advance(runtime, store, days, snapshots.FIRST_DAY)
 
 
 def build(

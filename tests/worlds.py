@@ -12,8 +12,10 @@ import pyarrow as pa
 from deltalake import CommitProperties, Transaction, write_deltalake
 
 from aquifer.advance import Advance
+from aquifer.daily import Days
 from aquifer.dbt_project import failure
 from aquifer.eventlog import PRODUCED
+from aquifer.features.view import FeatureView
 from aquifer.instants import micros
 from aquifer.lake import SEQUENCE
 from aquifer.landing import LandingFolder
@@ -23,6 +25,7 @@ from resources import order_database, rewards_database
 from resources.engine import EngineResource
 from resources.event_log.embedded import EmbeddedEventLog
 from resources.lake import LakeResource
+from resources.online_store import OnlineStoreResource
 from resources.order_database import OutboxEventLog
 from resources.rewards_database import RewardsExtracts
 from resources.sqlite import connect, transaction
@@ -31,7 +34,7 @@ HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,Custome
 ENGINE = os.environ.get("AQUIFER_ENGINE", "sail://")
 """The engine that what tests hold is held on."""
 
-LAYERS = ("bronze", "silver", "stream", "gold")
+LAYERS = ("bronze", "silver", "stream", "gold", "features")
 STREAM = {table.name: table for table in tables.stream}
 SILVER = {table.name: table for table in tables.silver}
 DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]
@@ -50,6 +53,7 @@ class World:
         self.runtime = Runtime(self.engine.spark_session, self.lake)
         self.remote = self.engine.remote
         self.gold = tables.gold
+        self.online = OnlineStoreResource(url=str(folder / "online.db")).store
         self._forget()
 
     def _forget(self) -> None:
@@ -64,6 +68,13 @@ class World:
         """Make every silver table exist."""
         for table in tables.silver:
             self.lake.ensure(table.name, table.schema, table.target.partition)
+
+    def compute(self, view: FeatureView) -> Days | None:
+        """Compute the days of a feature view that are out of date; which they were."""
+        days = view.touched(self.lake, snapshots.FIRST_DAY)
+        if days:
+            view.advance(self.runtime, self.online, days, snapshots.FIRST_DAY)
+        return days
 
     def build(
         self,

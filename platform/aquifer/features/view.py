@@ -40,6 +40,9 @@ from aquifer.runtime import Runtime
 
 DAY, EVENT_TIME = "day", "event_time"
 
+COMPUTED = "_computed"
+"""The application transaction of the last day that is computed, counted from the first of all."""
+
 _FIRST_SUNDAY = date(1970, 1, 4)
 
 
@@ -171,7 +174,9 @@ class FeatureView:
             if lake.seq(each.name) > since.get(each.name, NOTHING)
             and (day := each.day(lake, since.get(each.name, NOTHING), pc.min))
         ]
-        touched = max(min(changed, default=date.max), first)
+        # Also where nothing happened since, days have gone by.
+        new = date.fromordinal(max(lake.progress(self.name, COMPUTED), 0) + 1)
+        touched = max(min([new, *changed]), first)
         return Days(touched, last) if touched <= last else None
 
     def advance(self, runtime: Runtime, store: OnlineStore, days: Days, first: date) -> Advance:
@@ -199,6 +204,7 @@ class FeatureView:
             marks = {SEQUENCE: lake.version(self.name)}
             if touched is None or days.covers(touched):
                 marks |= {name: seen[name].seq for name in present if seen[name].seq != NOTHING}
+                marks[COMPUTED] = last.toordinal()
             lake.record(self.name, marks)
         return Advance(
             self.name,

@@ -27,6 +27,7 @@ from aquifer.assets import code_version, permanent_errors_fail_at_once
 from aquifer.automation import RETRIES, freshness, gone_stale, upstream_advanced
 from aquifer.contract import describe, table_metadata
 from aquifer.errors import SettingError
+from aquifer.models.errors import ScoringError
 from aquifer.models.model import Model, predictions_of
 from aquifer.runtime import Runtime
 from aquifer.specs import asset_key, materialization, table_spec
@@ -70,7 +71,7 @@ def _challenger(model: Model) -> AssetsDefinition:
     def train(
         context: AssetExecutionContext, config: TrainingConfig
     ) -> Iterator[MaterializeResult[Any]]:
-        with permanent_errors_fail_at_once(), _packages():
+        with _told():
             from aquifer.models.training import Budget, train
 
             registry = context.resources.registry
@@ -134,7 +135,7 @@ def _champion(model: Model) -> AssetsDefinition:
         retry_policy=RETRIES,
     )
     def promote(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
-        with permanent_errors_fail_at_once(), _packages():
+        with _told():
             from aquifer.models.promotion import promote_challenger, told
 
             registry = context.resources.registry.registry
@@ -166,7 +167,7 @@ def _predictions(model: Model) -> AssetsDefinition:
     )
     def score(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
         lake = context.resources.lake.lake
-        with permanent_errors_fail_at_once(), _packages():
+        with _told():
             from aquifer.models.batch import score
 
             advanced = score(model, lake, context.resources.registry.registry)
@@ -197,12 +198,17 @@ def _spec(model: Model, layer: str, *, deps: Any, description: str, **attributes
 
 
 @contextmanager
-def _packages() -> Iterator[None]:
-    """Say in one line what to do where the packages of models are not installed."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise SettingError(
-            f"models take the package {error.name}, which is not installed; `make models` "
-            "installs what they need"
-        ) from error
+def _told() -> Iterator[None]:
+    """Say in one line what is missing, and what a model cannot do."""
+    with permanent_errors_fail_at_once():
+        try:
+            from aquifer.models.scorer import NotFinite
+        except ModuleNotFoundError as error:
+            raise SettingError(
+                f"models take the package {error.name}, which is not installed; `make models` "
+                "installs what they need"
+            ) from error
+        try:
+            yield
+        except NotFinite as error:
+            raise ScoringError(f"{error}; its predictions stay as they are") from error

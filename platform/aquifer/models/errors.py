@@ -7,6 +7,10 @@ class TrainingError(AquiferError):
     """A model cannot learn from what there is."""
 
 
+class ScoringError(AquiferError):
+    """A model that cannot be scored with."""
+
+
 class RegistryError(AquiferError):
     """The registry has not what was asked for, or holds something that cannot be used."""
 

@@ -17,6 +17,9 @@ SEED = 17
 SAMPLES = 2000
 CONFIDENCE = 0.95
 
+BINS = 10
+DRAWS = 100
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -51,11 +54,18 @@ def gain(reference: Floats, candidate: Floats, groups: Sequence[str]) -> Gain:
     return Gain(float(saved.mean()), float(low), float(high))
 
 
-def calibration_error(probability: Floats, happened: Floats, bins: int = 10) -> float:
-    """The expected calibration error: how far probabilities are from shares, over equal bins."""
-    order = np.argsort(probability, kind="stable")
-    error = 0.0
-    for part in np.array_split(order, bins):
-        if len(part):
-            error += len(part) * abs(probability[part].mean() - happened[part].mean())
-    return float(error / len(probability))
+def calibration_error(probability: Floats, happened: Floats) -> float:
+    """The expected calibration error, over equal bins, beyond what chance makes of it.
+
+    Of few rows even true probabilities are far from the shares that happen: what is drawn from the
+    probabilities themselves tells how far.
+    """
+    drawn = np.random.default_rng(SEED).random((DRAWS, len(probability))) < probability
+    by_chance = np.mean([_error(probability, each) for each in drawn])
+    return max(0.0, _error(probability, happened) - float(by_chance))
+
+
+def _error(probability: Floats, happened: np.ndarray) -> float:
+    parts = np.array_split(np.argsort(probability, kind="stable"), BINS)
+    apart = [len(p) * abs(probability[p].mean() - happened[p].mean()) for p in parts if len(p)]
+    return float(sum(apart) / len(probability))

@@ -25,7 +25,7 @@ from aquifer.models.scorer import NotFinite, Scorer
 SINGLE_CALLS = 500
 """Rows that are scored one by one to measure the latency."""
 
-LEAST_ROWS_OF_SEGMENT = 50
+LEAST_ROWS_OF_SEGMENT = 100
 """A segment of fewer rows says nothing."""
 
 GATE = "gate."

@@ -66,8 +66,20 @@ def from_sklearn(estimator: Any, inputs: int) -> onnx.ModelProto:
 def probability(graph: onnx.ModelProto) -> onnx.ModelProto:
     """A classifier's graph with one output, the `probability` of the second class."""
     (both,) = [each.name for each in graph.graph.output if "prob" in each.name]
-    graph.graph.initializer.append(helper.make_tensor("_second", TensorProto.INT64, [], [1]))
-    graph.graph.node.append(helper.make_node("Gather", [both, "_second"], ["probability"], axis=1))
+    graph.graph.initializer.extend(
+        [
+            helper.make_tensor("_second", TensorProto.INT64, [], [1]),
+            helper.make_tensor("_least", TensorProto.FLOAT, [], [0.0]),
+            helper.make_tensor("_most", TensorProto.FLOAT, [], [1.0]),
+        ]
+    )
+    graph.graph.node.extend(
+        [
+            helper.make_node("Gather", [both, "_second"], ["_probability"], axis=1),
+            # The mean of many trees is summed in float32, and may come to more than 1.
+            helper.make_node("Clip", ["_probability", "_least", "_most"], ["probability"]),
+        ]
+    )
     return _with_outputs(graph, [("probability", TensorProto.FLOAT, [None])])
 
 
