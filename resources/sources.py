@@ -131,6 +131,7 @@ class SimulationResource(ConfigurableResource):  # type: ignore[type-arg]
         seed: int = SEED,
         topics: Sequence[str] = (),
         clean: bool = False,
+        fraud: str | None = None,
     ) -> EventStream:
         """The live events of stores and shop, about what the databases hold now.
 
@@ -139,10 +140,12 @@ class SimulationResource(ConfigurableResource):  # type: ignore[type-arg]
             rate: events a second.
             topics: those that share the rate; none named: all.
             clean: without what goes wrong on the way.
+            fraud: the scenario of what is committed at the tills; None: nothing.
         """
         orders, rewards = Path(self.orders.database), Path(self.rewards.database)
         known = catalogue(orders, rewards, self.landing.landing, SEED)
-        return EventStream(seed, start or datetime.now(UTC), rate, known, topics, clean=clean)
+        begin = start or datetime.now(UTC)
+        return EventStream(seed, begin, rate, known, topics, clean=clean, fraud=fraud)
 
     def send(
         self,

@@ -8,15 +8,20 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from aquifer.errors import SettingError
 from aquifer.eventlog import PRODUCED
 from aquifer.instants import instant, micros
 from resources.simulation.streams.catalogue import Catalogue
 from resources.simulation.streams.dirt import DIRTY, REPEATS, Dirt, damaged, kind
 from resources.simulation.streams.openloop import SHARES, TopicSlots, open_loop
+from resources.simulation.streams.scenarios import Scenario, scenario_named
 from resources.simulation.streams.things import Things
 from resources.simulation.streams.tills import Tills
+from resources.simulation.streams.verdicts import TOPIC as VERDICTS
+from resources.simulation.streams.verdicts import Verdicts
 from resources.simulation.streams.web import Sessions
 
+TILLS = "pos.events"
 SLICE = timedelta(milliseconds=50)
 
 
@@ -55,6 +60,8 @@ class EventStream:
         topics: those that take part and share the rate; none named: all.
         clean: leave out what is sent again or contradicted, and send what would arrive broken as
             it was meant. Late events and wrong clocks stay.
+        fraud: the scenario of what is committed at the tills, on which there are verdicts then;
+            None: without.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class EventStream:
         topics: Sequence[str] = (),
         *,
         clean: bool = False,
+        fraud: str | None = None,
     ) -> None:
         self._loop = open_loop(start, rate, topics)
         self._clean = clean
@@ -73,10 +81,17 @@ class EventStream:
         self._slots = {
             topic: TopicSlots(self._loop, topic) for topic in SHARES if topic in self._loop.turns
         }
+        committed = scenario_named(fraud)
         self._sources = {
-            topic: _source(topic, identity, slots, catalogue)
+            topic: _source(topic, identity, slots, catalogue, committed)
             for topic, slots in self._slots.items()
         }
+        self._verdicts = None
+        if committed.fraud:
+            tills = self._sources.get(TILLS)
+            if not isinstance(tills, Tills):
+                raise SettingError(f"fraud is committed at the tills; let {TILLS} take part")
+            self._verdicts = Verdicts(identity, tills, self._slots[TILLS])
 
     def due(self, now: datetime) -> int:
         """How many slots are due at an instant."""
@@ -98,6 +113,11 @@ class EventStream:
             table = self._table(topic, range(slots.before(first), slots.before(last)))
             if table.num_rows:
                 tables[topic] = table
+        if self._verdicts:
+            slots = self._slots[TILLS]
+            table = self._verdicts.sent_with(range(slots.before(first), slots.before(last)))
+            if table.num_rows:
+                tables[VERDICTS] = table
         return Batch(range(first, last), tables)
 
     def batches(self, width: timedelta = SLICE, slots: int | None = None) -> Iterator[Batch]:
@@ -163,9 +183,11 @@ class EventStream:
         return earlier if earlier >= 0 else None
 
 
-def _source(topic: str, identity: str, slots: TopicSlots, catalogue: Catalogue) -> Source:
-    if topic == "pos.events":
-        return Tills(identity, slots, catalogue)
+def _source(
+    topic: str, identity: str, slots: TopicSlots, catalogue: Catalogue, scenario: Scenario
+) -> Source:
+    if topic == TILLS:
+        return Tills(identity, slots, catalogue, scenario)
     if topic == "iot.readings":
         return Things(identity, slots, catalogue)
     if topic == "web.events":

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
 from random import Random
-from typing import NamedTuple
 
 from resources.simulation.streams.catalogue import Catalogue
 from resources.simulation.streams.chance import FULL, Dice, share
 from resources.simulation.streams.dirt import DIRTY
+from resources.simulation.streams.disguise import Disguise
 from resources.simulation.streams.encoding import happened_us, instant_text, money_text, uuid7
+from resources.simulation.streams.fraud import Frauds
 from resources.simulation.streams.openloop import TopicSlots
+from resources.simulation.streams.receipt import Line, Receipt
+from resources.simulation.streams.scenarios import Scenario
 from resources.simulation.streams.voids import Part, Till, Voids
 
 SECONDS_A_SALE = 20
@@ -32,7 +35,6 @@ BURST = share(1 / 120)
 SKEWED = share(0.005)
 """The share of registers whose clock is wrong by up to four minutes."""
 
-PAYMENTS = [*["card"] * 9, *["cash"] * 3, *["mobile"] * 3, "voucher"]
 QUANTITIES = [*[1] * 150, *[2] * 56, *[3] * 18, *[4] * 14, *[6] * 12, *[12] * 6]
 """By a byte of chance."""
 
@@ -42,44 +44,38 @@ DISCOUNTED = 20
 """Of 256 lines, those with a tenth off."""
 
 
-class Line(NamedTuple):
-    """A line of a receipt; money in pence, the discount of the whole line."""
-
-    sku: str
-    quantity: int
-    price: int
-    discount: int
-
-
-class Receipt(NamedTuple):
-    """What stands on a receipt."""
-
-    type: str
-    till: Till
-    at_us: int
-    shift: str
-    payment: str
-    member: str | None
-    lines: Sequence[Line]
-
-
 class Tills:
     """The events of all tills.
 
     Args:
         identity: what the random numbers are drawn from.
         slots: when the events are sent.
+        scenario: how people buy, and what fraud there is.
     """
 
-    def __init__(self, identity: str, slots: TopicSlots, catalogue: Catalogue) -> None:
+    def __init__(
+        self, identity: str, slots: TopicSlots, catalogue: Catalogue, scenario: Scenario
+    ) -> None:
         self._dice = Dice(identity, "tills")
         self._slots = slots
         self._stores = catalogue.stores
         self._members = catalogue.members
         fair = slots.rate * SECONDS_A_SALE / len(self._stores)
         self._registers = min(MOST_REGISTERS, max(4, round(fair)))
-        self._sold, self._unsold = _assortments(identity, catalogue)
+        products = [(sku, price * scenario.prices // 100) for sku, price in catalogue.products]
+        self._sold, self._unsold = _assortments(identity, self._stores, products)
+        self._payments = scenario.payments
         self._voids = Voids(identity, slots.rate, len(self._stores), self._registers)
+        self.frauds = Frauds(
+            identity,
+            scenario,
+            slots,
+            self._voids,
+            len(self._stores),
+            self._registers,
+            self._members,
+        )
+        self._disguise = Disguise(scenario, products)
         self._skews = _skews(identity, len(self._stores), self._registers)
         self._crowds = Dice(identity, "crowds")
         self._crowd = lru_cache(maxsize=256)(self._shares_of_minute)
@@ -89,25 +85,29 @@ class Tills:
         return self._dice.throw(k)
 
     def linked(self, k: int) -> bool:
-        """Whether other events are tied to the k-th, so that it must arrive as it is."""
-        return self._voids.part(k) is not None
+        """Whether other events or a verdict are tied to the k-th: it must arrive as it is."""
+        return self.frauds.act(k) is not None or self._voids.part(k) is not None
 
     def event(self, k: int, numbers: tuple[int, ...]) -> tuple[str, str]:
         """Key and value of the k-th event, from its throw."""
-        part = self._voids.part(k)
-        if part is not None and part.voids is not None:
-            of_sale = self._dice.throw(part.voids)
-            sale = self._sale(part.voids, of_sale, self._voids.part(part.voids))
-            at_us = self._at(k, numbers, sale.till)
-            void = Receipt("void", sale.till, at_us, sale.shift, sale.payment, None, ())
-            voided = f',"voids":"{_event_id(part.voids, sale.at_us, of_sale)}"'
-            return self._written(k, numbers, void, voided)
-        receipt = self._return(k, numbers) if part is None and numbers[0] < RETURNED else None
-        return self._written(k, numbers, receipt or self._sale(k, numbers, part))
+        return self._written(k, numbers, self._receipt(k, numbers))
 
-    def _written(
-        self, k: int, numbers: tuple[int, ...], receipt: Receipt, voided: str = ""
-    ) -> tuple[str, str]:
+    def event_id(self, k: int) -> str:
+        """The id of the k-th event."""
+        numbers = self._dice.throw(k)
+        return _event_id(k, self._receipt(k, numbers).at_us, numbers)
+
+    def _receipt(self, k: int, numbers: tuple[int, ...]) -> Receipt:
+        act = self.frauds.act(k)
+        part = act.part if act else self._voids.part(k)
+        if part is not None and part.voids is not None:
+            sale = self._sale(part.voids, self._dice.throw(part.voids))
+            at_us = self._at(k, numbers, sale.till)
+            return Receipt("void", sale.till, at_us, sale.shift, sale.payment, None, (), part.voids)
+        receipt = self._return(k, numbers) if part is None and numbers[0] < RETURNED else None
+        return receipt or self._sale(k, numbers)
+
+    def _written(self, k: int, numbers: tuple[int, ...], receipt: Receipt) -> tuple[str, str]:
         store, register = self._stores[receipt.till.store], receipt.till.register + 1
         member = f'"{receipt.member}"' if receipt.member else "null"
         lines = ",".join(
@@ -118,6 +118,7 @@ class Tills:
                 for line in receipt.lines
             ]
         )
+        voided = "" if receipt.voids is None else f',"voids":"{self.event_id(receipt.voids)}"'
         return f"{store}/{register}", (
             f'{{"event_id":"{_event_id(k, receipt.at_us, numbers)}","type":"{receipt.type}",'
             f'"event_time":"{instant_text(receipt.at_us)}",'
@@ -127,7 +128,9 @@ class Tills:
             f'"payment":"{receipt.payment}"{voided},"lines":[{lines}]}}'
         )
 
-    def _sale(self, k: int, numbers: tuple[int, ...], part: Part | None) -> Receipt:
+    def _sale(self, k: int, numbers: tuple[int, ...]) -> Receipt:
+        act = self.frauds.act(k)
+        part = act.part if act else self._voids.part(k)
         till = self._till(k, numbers, part)
         at_us = self._at(k, numbers, till)
         if part is not None and part.voided_before is not None:
@@ -139,8 +142,9 @@ class Tills:
         member = None
         if numbers[4] < MEMBER and self._members:
             member = self._members[numbers[4] % len(self._members)]
-        payment = PAYMENTS[numbers[5] & 15]
-        return Receipt("sale", till, at_us, self._shift(k), payment, member, lines)
+        payment = self._payments[numbers[5] & 15]
+        sale = Receipt("sale", till, at_us, self._shift(k), payment, member, lines)
+        return self._disguise.of(act, sale, numbers) if act else sale
 
     def _return(self, k: int, numbers: tuple[int, ...]) -> Receipt | None:
         """Something brought back: sold in this store within the last hour, or never."""
@@ -156,7 +160,7 @@ class Tills:
             line = sold.lines[numbers[7] % len(sold.lines)]
             brought = Line(line.sku, -1 - numbers[8] % line.quantity, line.price, 0)
         at_us = self._at(k, numbers, till)
-        payment = PAYMENTS[numbers[5] & 15]
+        payment = self._payments[numbers[5] & 15]
         return Receipt("return", till, at_us, self._shift(k), payment, None, [brought])
 
     def _earlier_sale(self, k: int, number: int) -> Receipt | None:
@@ -165,7 +169,7 @@ class Tills:
             numbers = self._dice.throw(earlier)
             arrives = numbers[0] >= RETURNED and numbers[15] >= DIRTY
             if arrives and not self.linked(earlier):
-                return self._sale(earlier, numbers, None)
+                return self._sale(earlier, numbers)
         return None
 
     def _line(self, store: int, number: int) -> Line:
@@ -209,13 +213,13 @@ def _event_id(k: int, at_us: int, numbers: tuple[int, ...]) -> str:
 
 
 def _assortments(
-    identity: str, catalogue: Catalogue
+    identity: str, stores: Sequence[str], all_products: Sequence[tuple[str, int]]
 ) -> tuple[list[list[tuple[str, int]]], list[list[tuple[str, int]]]]:
     """For each store the products that it sells, popular ones first, and those that it does not."""
     sold: list[list[tuple[str, int]]] = []
     unsold: list[list[tuple[str, int]]] = []
-    for store in catalogue.stores:
-        products = list(catalogue.products)
+    for store in stores:
+        products = list(all_products)
         Random(f"{identity}/assortment/{store}").shuffle(products)
         few = max(1, round(len(products) * NEVER_SOLD))
         unsold.append(products[:few])
