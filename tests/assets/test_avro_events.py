@@ -31,7 +31,7 @@ from resources import environment
 from resources.event_log.embedded import EmbeddedEventLog
 from resources.schema_registry import ConfluentRegistry
 
-TOPICS = ("pos.events", "web.events", "mobile.events", "iot.readings")
+TOPICS = ("pos.events", "pos.verdicts", "web.events", "mobile.events", "iot.readings")
 CONTRACTS = {table.reads.topic: table.contract for table in tables.events}
 READINGS = SILVER["silver.iot_readings"]
 START = datetime(2026, 3, 1, 8, 26, tzinfo=UTC)
@@ -90,7 +90,10 @@ SCHEMA = avro_schema(CONTRACTS["iot.readings"])
 def test_simulated_events_in_avro_reach_silver_as_those_in_json_do(tmp_path, registry):
     settings = {"AQUIFER_HOME": str(tmp_path), "AQUIFER_SCHEMA_REGISTRY": registry.url}
     wired = environment.resources(settings)
-    batch = wired["simulation"].live(START, 1_000, topics=TOPICS).batch(0, 3_000)
+    simulation = wired["simulation"]
+    events = dict(simulation.live(START, 1_000).batch(0, 3_000).events)
+    audited = simulation.live(START, 10, fraud="usual").batch(0, 3_000).events
+    events["pos.verdicts"] = audited["pos.verdicts"]
     in_avro = AvroTopics.registered(CONTRACTS, wired["schemas"])
     assert sorted(registry.subjects.values()) == sorted(f"{topic}-value" for topic in TOPICS)
     found = []
@@ -99,10 +102,10 @@ def test_simulated_events_in_avro_reach_silver_as_those_in_json_do(tmp_path, reg
         world.runtime = replace(world.runtime, schemas=wired["schemas"])
         for topic in TOPICS:
             world.log.create_topic(topic)
-            events = encoded(topic, batch.events[topic])
-            binary = sum(value.startswith(b"\0") for value in events["value"].to_pylist())
-            assert binary > 0.98 * len(events) if encoded is in_avro else binary == 0
-            world.log.produce(topic, events)
+            written = encoded(topic, events[topic])
+            binary = sum(value.startswith(b"\0") for value in written["value"].to_pylist())
+            assert binary > 0.98 * len(written) if encoded is in_avro else binary == 0
+            world.log.produce(topic, written)
             assert world.take_in(topic).accounted
         names = [f"silver.{topic.replace('.', '_')}" for topic in TOPICS]
         refused = [row for name in names for row in world.rows(f"{name}_quarantine")]

@@ -62,7 +62,12 @@ def count(home: Home, table: str, where: str = "true") -> int:
 def test_every_event_is_in_silver_or_a_duplicate_or_a_dead_letter(home: Home, instance) -> None:
     bronze = {table.reads.name: count(home, table.reads.name) for table in tables.events}
     assert sum(bronze.values()) >= SENT
-    for table in tables.events:
+    arrived = [table for table in tables.events if bronze[table.reads.name]]
+    # Nobody waits for these, which are only sent where fraud is simulated.
+    assert {table.name for table in tables.events if table not in arrived} == {
+        "silver.pos_verdicts"
+    }
+    for table in arrived:
         event = instance.get_latest_materialization_event(key_of(table.name))
         told = event.asset_materialization.metadata
         kept, refused = count(home, table.name), count(home, f"{table.name}_quarantine")
