@@ -15,7 +15,7 @@ models: $(VENV)/.models
 	"$(BIN)/aquifer" model train
 
 up: $(VENV)/.installed
-	"$(BIN)/aquifer" up --simulate
+	"$(BIN)/aquifer" up --simulate --fraud usual
 
 # Four at once on two cores: workers also wait, for the disk, servers and ends of processes.
 test: $(VENV)/.tested lint

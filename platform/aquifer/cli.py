@@ -29,6 +29,11 @@ MODEST_RATE = 20.0
 
 MOST_MINUTES = 1_000_000
 
+Fraud = Annotated[
+    str | None,
+    typer.Option(help="Fraud at the tills, and verdicts on it: usual or shifted; none if not set."),
+]
+
 app = typer.Typer(
     help="A retail data and AI platform as one Dagster asset graph.",
     no_args_is_help=True,
@@ -90,6 +95,7 @@ def up(
     ] = "127.0.0.1",
     simulate: Annotated[bool, typer.Option(help="Send live simulated events meanwhile.")] = False,
     rate: Annotated[float, typer.Option(help="Simulated events a second.")] = MODEST_RATE,
+    fraud: Fraud = None,
 ) -> None:
     """Start the Dagster UI and the daemon, sensors on, until Ctrl-C."""
     from aquifer import server
@@ -106,6 +112,7 @@ def up(
         taken = f" (port {port} is taken)" if free != port else ""
         print(f"Dagster is at http://{host}:{free}{taken} in a moment; Ctrl-C ends it.", flush=True)
         simulator = [sys.executable, "-m", "aquifer.cli", "simulate", "--rate", str(rate)]
+        simulator += ["--fraud", fraud] if fraud else []
         beside = {"the simulator": simulator} if simulate else {}
         asked = server.serve(host, free, PROJECT, Path(os.environ["DAGSTER_HOME"]), beside)
     raise typer.Exit(0 if asked else 1)
@@ -124,6 +131,7 @@ def simulate(
     format: Annotated[
         EventFormat, typer.Option(help="How events are written; avro takes a schema registry.")
     ] = EventFormat.json,
+    fraud: Fraud = None,
 ) -> None:
     """Send live events of simulated tills, shops and sensors to the event log, open loop."""
     from aquifer import signals
@@ -138,7 +146,7 @@ def simulate(
     simulation = wired["simulation"]
     encoded = _in_avro(wired["schemas"]) if format is EventFormat.avro else None
     with disk_trouble(), wired["events"].reading() as log:
-        stream = simulation.live(begin, rate, seed=seed, topics=topic or ())
+        stream = simulation.live(begin, rate, seed=seed, topics=topic or (), fraud=fraud)
         sent = simulation.send(stream, log, minutes, lambda: bool(asked), encoded)
     by_topic = ", ".join(f"{count:,} to {name}" for name, count in sorted(sent.events.items()))
     print(

@@ -129,6 +129,27 @@ def test_wrong_arguments_are_refused():
         cli.simulate(minutes=-1)
 
 
+def test_fraud_that_nobody_knows_or_can_commit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("AQUIFER_HOME", str(tmp_path))
+    # The command would catch this process's own.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SettingError, match="no fraud 'arson' is simulated; use usual or shifted"):
+        cli.simulate(fraud="arson")
+    with pytest.raises(SettingError, match=r"at the tills; let pos[.]events take part"):
+        cli.simulate(topic=["web.events"], fraud="usual")
+
+
+def test_verdicts_are_sent_beside_the_topics_which_keep_their_shares(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AQUIFER_HOME", str(tmp_path))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    cli.simulate(10, 20, start=START.isoformat(), fraud="usual")
+    counts = {topic: len(sent(tmp_path / "events", topic)) for topic in [*SHARES, "pos.verdicts"]}
+    verdicts = counts.pop("pos.verdicts")
+    assert 100 < verdicts < 0.08 * counts["pos.events"]
+    assert counts == {topic: 12_000 * part // 10 for topic, part in SHARES.items()}
+    assert f"{verdicts:,} to pos.verdicts" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("rate", [0, -5, 0.001, 2_000_000, float("nan"), float("inf")])
 def test_a_rate_that_cannot_be_kept_is_refused(goods, rate):
     with pytest.raises(SettingError, match=r"use one from 0.01 to 1,000,000"):
