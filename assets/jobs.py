@@ -30,7 +30,7 @@ RUNNING = DefaultSensorStatus.RUNNING
 
 STOCK_SNAPSHOTS = AssetSelection.assets(["gold", "fct_inventory"])
 FEATURES = AssetSelection.groups("features")
-MODELS = AssetSelection.groups("models", "champions", "predictions")
+MODELS = AssetSelection.groups("models", "champions", "predictions", "monitoring")
 INGESTED = AssetSelection.groups("bronze") | AssetSelection.groups("source").materializable()
 
 main = define_asset_job(

@@ -15,7 +15,7 @@ from aquifer.contract import Contract, table_metadata
 from aquifer.dbt_project import DbtProject
 from aquifer.features.view import FeatureView
 from aquifer.gold import Gold
-from aquifer.models.model import Model, predictions_of
+from aquifer.models.model import Measurement, Model, measurements_of, predictions_of
 from aquifer.serving import MergedView, ServingView
 from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
@@ -48,7 +48,8 @@ def contracts() -> dict[str, type[Contract]]:
     """The contract of every table, by name."""
     declared = {t.name: t.contract for t in [*bronze, *silver, *stream, *features]}
     predicted = {predictions_of(model): model.contract for model in models}
-    return {**declared, **gold.contracts, **predicted}
+    measured = {measurements_of(model): Measurement for model in models}
+    return {**declared, **gold.contracts, **predicted, **measured}
 
 
 def clustering() -> dict[str, tuple[str, ...]]:

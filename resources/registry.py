@@ -37,6 +37,11 @@ class RegistryResource(ConfigurableResource):  # type: ignore[type-arg]
         """URL of the database of Optuna's studies."""
         return f"sqlite:///{self.folder}/studies.db"
 
+    @property
+    def reports(self) -> Path:
+        """Where reports of monitoring are written."""
+        return Path(self.folder, "reports")
+
     def link(self, experiment: str, run: str) -> MetadataValue[str]:
         """Where a run is looked at."""
         if self.uri.startswith("http"):

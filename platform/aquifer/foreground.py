@@ -164,7 +164,8 @@ def _note(event: DagsterEvent, outcome: Outcome) -> None:
             outcome.passed += 1
         elif evaluation.severity == AssetCheckSeverity.WARN:
             outcome.warned.append(name)
-            outcome.reasons[name] = int(str(evaluation.metadata["rows waiting"].value))
+            if waiting := evaluation.metadata.get("rows waiting"):
+                outcome.reasons[name] = int(str(waiting.value))
         else:
             said = f": {evaluation.description}" if evaluation.description else ""
             outcome.failed.append(name + said)

@@ -22,7 +22,7 @@ from aquifer.missing_files import missing_file
 
 _TABLE = re.compile(
     r"""'(?:[^']|'')*' | --[^\n]* | /[*].*?[*]/  # text and comments, which name no table
-    | "?\b(?P<layer>bronze|silver|stream|gold|features|predictions|serving)"?
+    | "?\b(?P<layer>bronze|silver|stream|gold|features|predictions|monitoring|serving)"?
       \s*[.]\s*"?(?P<table>[a-z][a-z0-9_]*)\b"?
       (?:\s+version\s+as\s+of\s+(?P<version>[0-9]+)\b)?""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,

@@ -5,7 +5,6 @@ promotion and scoring. What these need is loaded where they run.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from dagster import (
@@ -23,12 +22,12 @@ from dagster import (
 from pydantic import Field
 
 from aquifer.asset_checks import contract_check_results, contract_check_specs
-from aquifer.assets import code_version, permanent_errors_fail_at_once
+from aquifer.assets import code_version
 from aquifer.automation import RETRIES, freshness, gone_stale, upstream_advanced
 from aquifer.contract import describe, table_metadata
-from aquifer.errors import SettingError
-from aquifer.models.errors import ScoringError
 from aquifer.models.model import Model, predictions_of
+from aquifer.models.monitoring_assets import monitoring_asset, retraining_due
+from aquifer.models.telling import told
 from aquifer.runtime import Runtime
 from aquifer.specs import asset_key, materialization, table_spec
 
@@ -42,7 +41,12 @@ class TrainingConfig(Config):
 
 def model_assets(model: Model) -> list[AssetsDefinition]:
     """What a model is in the graph."""
-    return [_challenger(model), _champion(model), _predictions(model)]
+    return [
+        _challenger(model),
+        _champion(model),
+        _predictions(model),
+        monitoring_asset(model),
+    ]
 
 
 def _challenger(model: Model) -> AssetsDefinition:
@@ -57,7 +61,7 @@ def _challenger(model: Model) -> AssetsDefinition:
                 deps=model.upstreams,
                 description="The challenger: the version that was trained last, and its gates.",
                 freshness_policy=freshness(model.fresh_within),
-                automation_condition=gone_stale(),
+                automation_condition=retraining_due(model) | gone_stale(),
                 code_version=code_version(model.code),
             )
         ],
@@ -71,7 +75,7 @@ def _challenger(model: Model) -> AssetsDefinition:
     def train(
         context: AssetExecutionContext, config: TrainingConfig
     ) -> Iterator[MaterializeResult[Any]]:
-        with _told():
+        with told():
             from aquifer.models.training import Budget, train
 
             registry = context.resources.registry
@@ -135,12 +139,12 @@ def _champion(model: Model) -> AssetsDefinition:
         retry_policy=RETRIES,
     )
     def promote(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
-        with _told():
-            from aquifer.models.promotion import promote_challenger, told
+        with told():
+            from aquifer.models.promotion import champion_metadata, promote_challenger
 
             registry = context.resources.registry.registry
             promote_challenger(registry, model.name, f"Dagster run {context.run_id}")
-            metadata, version = told(registry, model.name)
+            metadata, version = champion_metadata(registry, model.name)
         yield MaterializeResult(asset_key=key, metadata=metadata, data_version=DataVersion(version))
 
     return promote
@@ -167,7 +171,7 @@ def _predictions(model: Model) -> AssetsDefinition:
     )
     def score(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
         lake = context.resources.lake.lake
-        with _told():
+        with told():
             from aquifer.models.batch import score
 
             advanced = score(model, lake, context.resources.registry.registry)
@@ -195,20 +199,3 @@ def _spec(model: Model, layer: str, *, deps: Any, description: str, **attributes
         kinds={"mlflow", "onnx"},
         **attributes,
     )
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Say in one line what is missing, and what a model cannot do."""
-    with permanent_errors_fail_at_once():
-        try:
-            from aquifer.models.scorer import NotFinite
-        except ModuleNotFoundError as error:
-            raise SettingError(
-                f"models take the package {error.name}, which is not installed; `make models` "
-                "installs what they need"
-            ) from error
-        try:
-            yield
-        except NotFinite as error:
-            raise ScoringError(f"{error}; its predictions stay as they are") from error

@@ -46,8 +46,8 @@ def score(model: Model, lake: Lake, registry: Registry) -> Advance:
     with lake.lease([name]):
         lake.ensure(name, _schema(model))
         versions = {view.name: lake.version(view.name) for view in model.features}
-        rows = _features(model, lake)
-        matrix = np.column_stack([encoded(rows[each.name], each) for each in scorer.inputs])
+        rows = latest_features(model, lake)
+        matrix = matrix_of(rows, scorer)
         seen = _hashes(matrix)
         before = lake.read(name)
         held = dict(zip(_entities(model, before), before.to_pylist(), strict=True))
@@ -86,7 +86,7 @@ def _schema(model: Model) -> pa.Schema:
     return pa.schema([*arrow_schema(model.contract), *technical])
 
 
-def _features(model: Model, lake: Lake) -> pa.Table:
+def latest_features(model: Model, lake: Lake) -> pa.Table:
     """The latest features of each entity that every view has."""
     tables = [
         latest(lake, view.name).select([*model.entity, EVENT_TIME, *names])
@@ -99,6 +99,11 @@ def _features(model: Model, lake: Lake) -> pa.Table:
 
 def _entities(model: Model, rows: pa.Table) -> list[tuple[Any, ...]]:
     return list(zip(*(rows[column].to_pylist() for column in model.entity), strict=True))
+
+
+def matrix_of(rows: pa.Table, scorer: Scorer) -> np.ndarray:
+    """What a model sees of rows; shape (rows, inputs)."""
+    return np.column_stack([encoded(rows[each.name], each) for each in scorer.inputs])
 
 
 def _scored(

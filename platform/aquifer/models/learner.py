@@ -123,7 +123,7 @@ class Learner(ABC):
             before = self.losses(held, part)
             than = f"version {champion.version}, the champion"
             yield gates.better(BEATS_CHAMPION, than, before, losses, groups)
-        yield gates.segments(before, losses, part.column(SEGMENT), limits)
+        yield gates.segments(before, losses, part.column(SEGMENT), groups, limits)
         yield gates.calibrated(self.calibration(found, part), limits)
 
     @abstractmethod

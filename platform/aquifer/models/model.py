@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from aquifer.contract import Contract, Field, Record, Timestamp
+from aquifer.contract import Contract, Field, Key, Record, Timestamp, days, table
 from aquifer.features.view import FeatureView
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ REPRODUCIBLE = "reproducible"
 GATES: Mapping[str, str] = {
     BEATS_BASELINE: "loses less than the baseline on the holdout, surely",
     BEATS_CHAMPION: "loses less than the champion on the same holdout, surely",
-    SEGMENTS: "loses no more than what it replaces in any segment, within a tolerance",
+    SEGMENTS: "loses in no segment surely more than what it replaces, beyond a tolerance",
     CALIBRATED: "what it says to be likely happens as often",
     FAST: "scores one row fast enough",
     SMALL: "is small enough",
@@ -43,6 +43,42 @@ class Prediction(Record):
     event_time: Timestamp = Field(description="instant whose features it is made from, UTC")
     model_version: str = Field(description="version of the model, as in the registry")
     feature_version: int = Field(ge=0, description="Delta version of the first table of features")
+
+
+class Measurement(Contract):
+    """A measurement of a champion: drift since it was measured, and live performance."""
+
+    measured_at: Timestamp = Key(description="when it was measured")
+    model_version: str = Field(description="version of the champion")
+    rows: int = Field(ge=0, description="entities whose features were looked at")
+    drifted: list[str] = Field(description="inputs and outputs that have drifted, by PSI")
+    drifted_share: float = Field(ge=0, le=1, description="share of the inputs that have drifted")
+    prediction_drift: float = Field(ge=0, description="greatest PSI of an output")
+    loss: float | None = Field(
+        description="mean loss on the newest examples with a label; null without any"
+    )
+    gain: float | None = Field(description="gain on the baseline, a row of these examples")
+    action: str = Field(isin=["nothing", "retrain", "rollback"], description="what follows of it")
+    reason: str = Field(description="why")
+
+    class Config:
+        metadata = table(owner="team:ml", grain="a measurement", fresh_within=days(2))
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """When drift leads to a retraining.
+
+    Args:
+        drift_share: the share of inputs that have to have drifted.
+        cool_down: how long after a training there is none.
+        most: how many trainings there are at most `within` a time.
+    """
+
+    drift_share: float = 0.3
+    cool_down: timedelta = timedelta(days=1)
+    most: int = 3
+    within: timedelta = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -86,6 +122,7 @@ class Model(ABC):
         contract: of its predictions, one row an entity, with a column for each output.
         features: the features that it is given, by view; all views are of one entity.
         limits: how strict its gates are.
+        retraining: when drift leads to one.
         least_examples: how many it takes to learn, and to measure.
         fresh_within: how long it may go without a training.
     """
@@ -94,6 +131,7 @@ class Model(ABC):
     contract: type[Contract]
     features: Mapping[FeatureView, Sequence[str]]
     limits: Limits = field(default_factory=Limits)
+    retraining: Retraining = field(default_factory=Retraining)
     least_examples: int = 200
     fresh_within: timedelta = timedelta(days=35)
 
@@ -130,3 +168,8 @@ class Model(ABC):
 def predictions_of(model: Model) -> str:
     """The name of a model's table of predictions."""
     return f"predictions.{model.name}"
+
+
+def measurements_of(model: Model) -> str:
+    """The name of the table of a model's measurements."""
+    return f"monitoring.{model.name}"

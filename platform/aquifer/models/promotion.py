@@ -36,7 +36,7 @@ def promote_challenger(registry: Registry, name: str, by: str) -> Move | None:
     return registry.promote(name, version, by, "it has passed every gate")
 
 
-def told(registry: Registry, name: str) -> tuple[dict[str, Any], str]:
+def champion_metadata(registry: Registry, name: str) -> tuple[dict[str, Any], str]:
     """What Dagster is told of a champion, and its version."""
     version = registry.version(name, CHAMPION) or "none"
     moves = registry.moves(name)

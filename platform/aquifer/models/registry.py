@@ -26,11 +26,13 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
+import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from pyarrow import parquet
 
 from aquifer.lease import Leases
 from aquifer.models.errors import RegistryDown, RegistryError
@@ -43,6 +45,9 @@ ROLLED_BACK = "rolled_back"
 
 PROMOTION = "promotion."
 """What the tags of a model begin with that tell of each move of `@champion`."""
+
+REFERENCE = "reference.parquet"
+"""The artifact of a run that holds the rows that its model was measured on."""
 
 TABLES = "mlflow"
 """The lease of who may make MLflow's tables."""
@@ -174,6 +179,18 @@ class Registry:
                 with suppress(OSError):
                     bundle.rename(held)
         return held
+
+    def reference(self, name: str, version: str) -> pa.Table:
+        """The rows that a version was measured on, with its inputs and outputs."""
+        with answered(), tempfile.TemporaryDirectory() as place:
+            run = str(self.client.get_model_version(name, version).run_id)
+            return parquet.read_table(self.client.download_artifacts(run, REFERENCE, place))
+
+    def trained(self, name: str) -> list[datetime]:
+        """When each version was registered."""
+        with answered():
+            versions = self.client.search_model_versions(f"name = '{name}'")
+        return [datetime.fromtimestamp(v.creation_timestamp / 1000, UTC) for v in versions]
 
     def champion(self, name: str) -> Scorer | None:
         """The champion, loaded; None if there is none."""

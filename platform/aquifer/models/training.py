@@ -8,25 +8,29 @@ champion is not touched by any step.
 """
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import onnxruntime
+import pyarrow as pa
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.models import infer_signature
 from mlflow.models.model import ModelInfo
+from pyarrow import parquet
 
 from aquifer.models import gates
 from aquifer.models.card import card
 from aquifer.models.gates import Gate
 from aquifer.models.learner import Fitted, Learner, Measured, Outputs
 from aquifer.models.model import Model
-from aquifer.models.registry import CHALLENGER, Registry, answered
+from aquifer.models.registry import CHALLENGER, REFERENCE, Registry, answered
 from aquifer.models.scorer import Scorer
 from aquifer.models.training_set import Pinned, TrainingSet
 from aquifer.models.tuning import Choice, Tuning
@@ -35,6 +39,8 @@ from aquifer.runtime import Runtime
 EXAMPLE_ROWS = 3
 SHOWN_ROWS = 200
 """Rows of the holdout with which the edges of the input contract are tried."""
+
+REFERENCE_ROWS = 10_000
 
 REQUIREMENTS = [f"onnxruntime=={onnxruntime.__version__}", f"numpy=={np.__version__}"]
 """Told to MLflow, which else finds them by loading the model in a process of its own."""
@@ -134,6 +140,7 @@ def train(
         mlflow.log_metrics(dict(measured.figures), model_id=info.model_id)
         mlflow.log_metrics({f"baseline_{n}": v for n, v in baseline.figures.items()})
         mlflow.log_text(text, "model_card.md")
+        _log_reference(scorer, data, found)
         for title, figure in figures.items():
             mlflow.log_figure(figure, f"figures/{title}.png")
         version = _registered(registry, model.name, info, run.info.run_id, text, verdicts)
@@ -194,6 +201,17 @@ def _logged(
         metadata={"manifest": dict(manifest)},
     )
     return info
+
+
+def _log_reference(scorer: Scorer, data: TrainingSet, found: Outputs) -> None:
+    """Keep what the model saw and said of the holdout, against which drift is measured."""
+    rows = data.holdout.rows
+    named = {n: values for n, values in scorer.named(found).items() if found[n].ndim == 1}
+    inputs = {each.name: rows[each.name] for each in data.inputs if each.name in rows.column_names}
+    table = pa.table({**inputs, **named}).slice(0, REFERENCE_ROWS)
+    with tempfile.TemporaryDirectory() as place:
+        parquet.write_table(table, Path(place, REFERENCE))
+        mlflow.log_artifact(str(Path(place, REFERENCE)))
 
 
 def _registered(
