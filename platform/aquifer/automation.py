@@ -19,19 +19,30 @@ COOL_DOWN = "*/15 * * * *"
 """How often a stale table is tried again: a source that is down must not start run after run."""
 
 
-def upstream_advanced(streams: Iterable[str] = ()) -> AutomationCondition:  # type: ignore[type-arg]
+def upstream_advanced(
+    streams: Iterable[str] = (), *, daily: Iterable[str] = ()
+) -> AutomationCondition:  # type: ignore[type-arg]
     """An upstream table was materialised, and no check upstream forbids to go on.
 
     Args:
         streams: upstream tables that do not count: the run that drains them, and tells of them
             every now and then, takes what hangs on them along.
+        daily: upstream tables that are made day by day, of which not all days have to be there.
     """
     eager = AutomationCondition.eager()
     if streams:
-        eager = eager.ignore(AssetSelection.assets(*(name.split(".") for name in streams)))
+        eager = eager.ignore(_tables(streams))
+    if daily:
+        missing = AutomationCondition.any_deps_missing()
+        some = missing.ignore(_tables(daily))
+        eager = eager.replace("any_deps_missing", some)  # type: ignore[arg-type]
     return (eager & AutomationCondition.all_deps_blocking_checks_passed()).with_label(
         "upstream advanced"
     )
+
+
+def _tables(names: Iterable[str]) -> AssetSelection:
+    return AssetSelection.assets(*(name.split(".") for name in names))
 
 
 def gone_stale() -> AutomationCondition:  # type: ignore[type-arg]

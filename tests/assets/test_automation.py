@@ -54,9 +54,9 @@ GRAPH = defs.resolve_asset_graph()
 TABLES = [
     name(key)
     for key in GRAPH.toposorted_asset_keys
-    if GRAPH.get(key).is_materializable and not name(key).endswith("_quarantine")
+    if GRAPH.get(key).is_materializable and not name(key).endswith(("_quarantine", "_retraining"))
 ]
-"""What can be materialised, upstream first."""
+"""What can be materialised, upstream first, but for what is made with another now and then."""
 
 DAY = b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 
@@ -206,7 +206,7 @@ def test_stock_that_moved_is_snapshotted_by_one_run_for_its_days(instance, lake)
 def test_snapshots_are_not_asked_for_while_they_are_being_taken(instance, lake, status):
     moved_stock = Sensor("moved_stock", instance, lake=lake)
     run = snapshots_run(instance, status)
-    assert moved_stock.tick() == "a run is taking snapshots"
+    assert moved_stock.tick() == "a run is at work on days that are out of date"
     instance.report_run_failed(run)
     instance.delete_run(run.run_id)
     assert moved_stock.tick() == SNAPSHOTS
@@ -417,3 +417,22 @@ def test_a_stale_table_whose_run_fails_is_tried_again_after_each_cool_down(stale
         assert stale.tick() == set()
         stale.wait(minutes=10)
         assert stale.tick() == ASKED
+
+
+def test_new_features_are_scored_and_the_champion_is_measured_by_themselves(automation):
+    automation.wait(minutes=1)
+    day = AssetMaterialization(key_of("features.customer_behaviour"), partition="2011-09-30")
+    automation.instance.report_runless_asset_event(day)
+    scored = {"predictions.repeat_purchase", "monitoring.repeat_purchase"}
+    assert scored <= automation.tick()
+    assert not any(table.startswith("models.") for table in automation.tick())
+
+
+def test_a_request_for_a_retraining_starts_one_run_of_all_that_follows(automation):
+    request = AssetMaterialization(key_of("monitoring.repeat_purchase_retraining"))
+    automation.instance.report_runless_asset_event(request)
+    layers = ("models", "champions", "predictions", "monitoring")
+    assert automation.tick() == {f"{layer}.repeat_purchase" for layer in layers}
+    assert len(automation.requests) == 1
+    automation.materialized(f"{layer}.repeat_purchase" for layer in layers)
+    assert automation.tick() == set()

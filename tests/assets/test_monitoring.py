@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from customers import Customers, constant, rhythms
@@ -61,7 +62,7 @@ def test_a_champion_that_sees_what_it_was_measured_on_is_left_alone(monitored):
 def test_the_report_can_be_opened_without_a_network(monitored):
     event = monitored.instance.get_latest_materialization_event(AssetKey(MEASURED.split(".")))
     report = event.asset_materialization.metadata["report"].value
-    text = open(report, encoding="utf-8").read()
+    text = Path(report).read_text(encoding="utf-8")
     assert "recency_days" in text
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?https?:", text)
 

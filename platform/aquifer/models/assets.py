@@ -162,7 +162,8 @@ def _predictions(model: Model) -> AssetsDefinition:
                 deps=[f"champions.{model.name}", *(view.name for view in model.features)],
                 kinds={"onnx", "deltalake", "python"},
                 code_version=code_version(model.code),
-                condition=upstream_advanced() | gone_stale(),
+                condition=upstream_advanced(daily=[view.name for view in model.features])
+                | gone_stale(),
             )
         ],
         check_specs=contract_check_specs(name, model.contract),
