@@ -25,8 +25,8 @@ test: $(VENV)/.tested lint
 test-demo: $(VENV)/.tested
 	"$(BIN)/python" -m pytest tests/test_clean_clone.py
 
-# On real servers, which it fetches, starts and stops; needs Java, openssl, PostgreSQL, faketime and
-# strace. Three at once on two cores: most wait for servers that are away.
+# On real servers, which it fetches, starts and stops; needs Java, openssl, PostgreSQL, Redis,
+# faketime and strace. Three at once on two cores: most wait for servers that are away.
 test-cluster: $(VENV)/.tested
 	"$(BIN)/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/cluster
 

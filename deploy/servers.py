@@ -200,6 +200,23 @@ class Postgres(Server):
         return True
 
 
+class Redis(Server):
+    """Redis, which keeps features for a look in no time."""
+
+    name = "redis"
+
+    def __init__(self, folder: Path) -> None:
+        (self.port,) = free_ports(1)
+        super().__init__(folder, AQUIFER_HOST=HOST, REDIS_PORT=self.port)
+
+    @property
+    def url(self) -> str:
+        return f"redis://{HOST}:{self.port}"
+
+    def answers(self) -> bool:
+        return listening(self.port)
+
+
 class KafkaConnect(Server):
     """A worker of Kafka Connect that has Debezium; `url` is that of its REST interface.
 
