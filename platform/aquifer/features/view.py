@@ -43,7 +43,8 @@ DAY, EVENT_TIME = "day", "event_time"
 COMPUTED = "_computed"
 """The application transaction of the last day that is computed, counted from the first of all."""
 
-_FIRST_SUNDAY = date(1970, 1, 4)
+FIRST_SUNDAY = date(1970, 1, 4)
+"""Among the days of every view, however many lie between two."""
 
 
 class FeatureRow(Record):
@@ -152,11 +153,14 @@ class FeatureView:
 
     def lineage(self) -> dict[str, list[tuple[str, str]]]:
         """The upstream columns that each column is made from."""
+        return self.made_from([name for name in self.schema.names if name != EVENT_TIME])
+
+    def made_from(self, columns: list[str]) -> dict[str, list[tuple[str, str]]]:
+        """The upstream columns that columns of the query are made from."""
         relations = [
             f"days as (select date'1970-01-01' as {DAY}, timestamp'1970-01-01' as {EVENT_TIME})",
             *(f"{each.alias} as (select * from {each.name})" for each in self.reads),
         ]
-        columns = [name for name in self.schema.names if name != EVENT_TIME]
         upstreams = {each.name: each.columns for each in self.reads}
         query = f"with {', '.join(relations)} select * from ({self.query})"
         return query_lineage(query, columns, upstreams)
@@ -241,7 +245,7 @@ class FeatureView:
         return f"with {', '.join(relations)} select {columns} from ({self.query})"
 
     def _days(self, days: Days) -> str:
-        every = f"pmod(datediff(day, date'{_FIRST_SUNDAY}'), {self.every}) = 0"
+        every = f"pmod(datediff(day, date'{FIRST_SUNDAY}'), {self.every}) = 0"
         return (
             f"select {DAY}, {_END} as {EVENT_TIME} from (select explode(sequence("
             f"date'{days.first}', date'{days.last}', interval 1 day)) as {DAY}) where {every}"
