@@ -33,7 +33,7 @@ BASKETS = """
     )
     where products between 2 and 100
 """
-"""What an invoice sells on a day; larger ones stock a shop, and say little of what goes together."""
+"""What an invoice sells on a day; larger ones stock a shop, and say little of what goes well."""
 
 product_communities = CommunityView(
     name="features.product_communities",

@@ -247,8 +247,8 @@ STEP = """
     ),
     wanted as (select day, node, held, label from ranked where place = 1)
     select day, node,
-        -- Half of them stay: two that go to each other at once would for ever.
-        case when substr(md5(concat(node, '|{turn}')), 1, 1) < '8' then label else held end
+        -- Of ten, three stay: two that go to each other at once would do so for ever.
+        case when substr(md5(concat(node, '|{turn}')), 1, 1) < 'b' then label else held end
             as label,
         max(case when label <> held then 1 else 0 end) over (partition by day) as moving
     from wanted

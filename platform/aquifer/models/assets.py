@@ -185,7 +185,9 @@ def _predictions(model: Model) -> AssetsDefinition:
 
 def _lineage(model: Model) -> dict[str, list[tuple[str, str]]]:
     """The features that each output is made from."""
-    features = [(view.name, name) for view, names in model.features.items() for name in names]
+    features = [
+        (view.name, name) for view, names in model.features.items() for name in names or view.entity
+    ]
     entity = {c: [(view.name, c) for view in model.features] for c in model.entity}
     return {**entity, **{output: features for output in model.outputs}}
 

@@ -9,7 +9,6 @@ another are scored. One that has no features any more keeps its row, marked `_de
 
 import time
 from collections.abc import Mapping
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ import pyarrow as pa
 
 from aquifer.advance import Advance
 from aquifer.contract import arrow_schema
-from aquifer.features.online import latest
 from aquifer.features.view import EVENT_TIME
 from aquifer.lake import DELETED, Lake
 from aquifer.masking import sample_markdown
@@ -46,7 +44,7 @@ def score(model: Model, lake: Lake, registry: Registry) -> Advance:
     with lake.lease([name]):
         lake.ensure(name, _schema(model))
         versions = {view.name: lake.version(view.name) for view in model.features}
-        rows = latest_features(model, lake)
+        rows = model.asked(lake)
         matrix = matrix_of(rows, scorer)
         seen = _hashes(matrix)
         before = lake.read(name)
@@ -84,17 +82,6 @@ def score(model: Model, lake: Lake, registry: Registry) -> Advance:
 def _schema(model: Model) -> pa.Schema:
     technical = [pa.field(SEEN, pa.int64()), pa.field(DELETED, pa.bool_())]
     return pa.schema([*arrow_schema(model.contract), *technical])
-
-
-def latest_features(model: Model, lake: Lake) -> pa.Table:
-    """The latest features of each entity that every view has."""
-    tables = [
-        latest(lake, view.name).select([*model.entity, EVENT_TIME, *names])
-        if place == 0
-        else latest(lake, view.name).select([*model.entity, *names])
-        for place, (view, names) in enumerate(model.features.items())
-    ]
-    return reduce(lambda one, other: one.join(other, list(model.entity), join_type="inner"), tables)
 
 
 def _entities(model: Model, rows: pa.Table) -> list[tuple[Any, ...]]:

@@ -40,9 +40,7 @@ def card(
         _row("training", data.training),
         _row("holdout", data.holdout),
         "",
-        f"A label is known {data.split.horizon.days} days after its instant, so that much lies "
-        "between what is learned and what is held out.",
-        "",
+        *_gap(data),
         "| table | version |",
         "|---|---|",
         *(f"| {name} | {version} |" for name, version in sorted(data.versions.items())),
@@ -51,7 +49,7 @@ def card(
         "",
         "## Learner",
         "",
-        f"{choice.family}, the best of {choice.trials} trials: {parameters}.",
+        f"{choice.family}{_best(choice)}: {parameters}.",
         "",
         "## Holdout",
         "",
@@ -71,6 +69,19 @@ def card(
         ),
     ]
     return "\n".join(lines)
+
+
+def _gap(data: TrainingSet) -> list[str]:
+    days = data.split.horizon.days
+    told = (
+        f"A label is known {days} days after its instant, so that much lies between what is "
+        "learned and what is held out."
+    )
+    return [told, ""] if days else []
+
+
+def _best(choice: Choice) -> str:
+    return f", the best of {choice.trials} trials" if choice.trials else ""
 
 
 def _row(name: str, part: Part) -> str:

@@ -1,6 +1,6 @@
 """Figures of a model card: how good its predictions are, and what they rest on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,3 +53,24 @@ def _figure(x: str, y: str) -> tuple[Figure, Any]:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     return figure, axes
+
+
+def segments(matrix: np.ndarray, segment: np.ndarray, names: Sequence[str]) -> Figure:
+    """The rows of each segment by the first input and the last."""
+    figure, axes = _figure(names[0], names[-1])
+    for name in np.unique(segment):
+        rows = matrix[segment == name]
+        axes.scatter(rows[:, 0], rows[:, -1], s=4, label=name)
+    axes.set_xscale("symlog")
+    axes.set_yscale("symlog")
+    axes.legend()
+    return figure
+
+
+def recall(shares: Mapping[str, Sequence[float]]) -> Figure:
+    """The share of what was wanted that is among the first 1, 2, ... shown, by who shows."""
+    figure, axes = _figure("shown", "recall")
+    for name, share in shares.items():
+        axes.plot(range(1, len(share) + 1), share, marker="o", label=name)
+    axes.legend()
+    return figure

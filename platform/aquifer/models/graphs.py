@@ -14,6 +14,13 @@ from onnx import TensorProto, helper
 FEATURES = "features"
 THRESHOLDS = "threshold="
 OPSET, ML_OPSET = 15, 3
+ADDING_OPSET = 16
+"""The first that adds up what goes to one place."""
+IR = 8
+"""The format's version, which goes with these."""
+
+Output = tuple[str, int, Sequence[int | None]]
+"""The name, type and shape of an output."""
 
 
 def from_lightgbm(booster: Booster, inputs: int) -> onnx.ModelProto:
@@ -63,6 +70,20 @@ def from_sklearn(estimator: Any, inputs: int) -> onnx.ModelProto:
     return graph
 
 
+def model_of(
+    nodes: Sequence[onnx.NodeProto],
+    constants: Sequence[onnx.TensorProto],
+    inputs: int,
+    outputs: Sequence[Output],
+) -> onnx.ModelProto:
+    """The graph of nodes, for float32 inputs."""
+    given = helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, [None, inputs])
+    graph = helper.make_graph(nodes, "model", [given], [], constants)
+    opset = helper.make_opsetid("", ADDING_OPSET)
+    model = helper.make_model(graph, ir_version=IR, opset_imports=[opset])
+    return _with_outputs(model, outputs)
+
+
 def probability(graph: onnx.ModelProto) -> onnx.ModelProto:
     """A classifier's graph with one output, the `probability` of the second class."""
     (both,) = [each.name for each in graph.graph.output if "prob" in each.name]
@@ -83,9 +104,7 @@ def probability(graph: onnx.ModelProto) -> onnx.ModelProto:
     return _with_outputs(graph, [("probability", TensorProto.FLOAT, [None])])
 
 
-def _with_outputs(
-    graph: onnx.ModelProto, outputs: Sequence[tuple[str, int, Sequence[int | None]]]
-) -> onnx.ModelProto:
+def _with_outputs(graph: onnx.ModelProto, outputs: Sequence[Output]) -> onnx.ModelProto:
     del graph.graph.output[:]
     graph.graph.output.extend(
         helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in outputs

@@ -94,19 +94,23 @@ class Learner(ABC):
     def metrics(self, found: Outputs, part: Part) -> Mapping[str, float]:
         """Further figures of predictions, by name."""
 
-    @abstractmethod
-    def calibration(self, found: Outputs, part: Part) -> float:
-        """How far what is said to be likely is from what happens."""
+    def calibration(self, found: Outputs, part: Part) -> float | None:
+        """How far what is said to be likely is from what happens; None if nothing is said so."""
+        return None
 
     def measure(self, found: Outputs, part: Part) -> Measured:
         """How good predictions are."""
-        losses = self.losses(found, part)
+        losses, error = self.losses(found, part), self.calibration(found, part)
         figures = {
             self.loss.replace(" ", "_"): float(losses.mean()),
             **self.metrics(found, part),
-            "calibration_error": self.calibration(found, part),
+            **({} if error is None else {"calibration_error": error}),
         }
         return Measured(losses, figures)
+
+    def held(self, champion: Scorer, data: TrainingSet) -> Outputs:
+        """What a champion predicts of the holdout, in the terms of this training set."""
+        return champion.predict(data.holdout_of(champion.inputs).matrix)
 
     def verdicts(
         self, data: TrainingSet, found: Outputs, baseline: Outputs, champion: Scorer | None
@@ -119,12 +123,12 @@ class Learner(ABC):
         if champion is None:
             yield Gate(BEATS_CHAMPION, True, "there is no champion yet")
         else:
-            held = champion.predict(data.holdout_of(champion.inputs).matrix)
-            before = self.losses(held, part)
+            before = self.losses(self.held(champion, data), part)
             than = f"version {champion.version}, the champion"
             yield gates.better(BEATS_CHAMPION, than, before, losses, groups)
         yield gates.segments(before, losses, part.column(SEGMENT), groups, limits)
-        yield gates.calibrated(self.calibration(found, part), limits)
+        if (error := self.calibration(found, part)) is not None:
+            yield gates.calibrated(error, limits)
 
     @abstractmethod
     def groups(self, part: Part) -> Sequence[str]:

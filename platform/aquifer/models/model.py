@@ -8,10 +8,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import reduce
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from aquifer.contract import Contract, Field, Key, Record, Timestamp, days, table
-from aquifer.features.view import FeatureView
+from aquifer.features.online import latest
+from aquifer.features.view import EVENT_TIME, FeatureView
+from aquifer.lake import Lake
 
 if TYPE_CHECKING:
     from aquifer.models.learner import Learner
@@ -139,6 +144,19 @@ class Model(ABC):
     def entity(self) -> Sequence[str]:
         """The columns that say whom it is about."""
         return next(iter(self.features)).entity
+
+    def asked(self, lake: Lake) -> pa.Table:
+        """Whom batch scoring asks it about, with `event_time` and a column for each input.
+
+        Here each entity that every view has, with its latest features.
+        """
+        tables = [
+            latest(lake, view.name).select(
+                [*self.entity, *([EVENT_TIME] if place == 0 else []), *names]
+            )
+            for place, (view, names) in enumerate(self.features.items())
+        ]
+        return reduce(lambda one, other: one.join(other, list(self.entity), "inner"), tables)
 
     @property
     @abstractmethod

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from aquifer.contract import arrow_schema
-from aquifer.models.batch import latest_features, matrix_of
+from aquifer.models.batch import matrix_of
 from aquifer.models.drift import Drift, drift
 from aquifer.models.errors import RegistryError, TrainingError
 from aquifer.models.evaluation import Floats, Gain, gain
@@ -81,7 +81,7 @@ def monitor(model: Model, runtime: Runtime, registry: Registry, folder: Path) ->
     champion = registry.scorer(model.name, version)
     now = datetime.now(UTC)
     report = folder / model.name / f"{now:%Y-%m-%dT%H-%M-%S}.html"
-    rows = latest_features(model, runtime.lake)
+    rows = model.asked(runtime.lake)
     inputs, outputs = _drift(champion, registry.reference(model.name, version), rows, report)
     live = _live(model, runtime, registry, champion)
     action, reason = _follows(model, registry, inputs, outputs, live, now)
@@ -131,8 +131,7 @@ def _live(model: Model, runtime: Runtime, registry: Registry, champion: Scorer) 
 
 
 def _losses(learner: Learner, data: TrainingSet, scorer: Scorer) -> Floats:
-    found = scorer.predict(data.holdout_of(scorer.inputs).matrix)
-    return learner.losses(found, data.holdout)
+    return learner.losses(learner.held(scorer, data), data.holdout)
 
 
 def _follows(

@@ -5,7 +5,8 @@ into each bundle. Training, batch, stream and service score with it, too, so tha
 feature is one input of the model everywhere.
 
 A bundle is a folder with `model.onnx` and `model.json`: name and version, inputs in order and
-outputs, each with its categories if it is no number, and the SHA-256 of `model.onnx`.
+outputs, each with its categories if it is no number, and the SHA-256 of `model.onnx`. Categories
+are a list, or the name of an input before that has the same.
 """
 
 import hashlib
@@ -110,12 +111,12 @@ class Scorer:
 
     def __init__(self, graph: bytes, manifest: Mapping[str, Any], *, threads: int = 1) -> None:
         self.manifest = manifest
-        self.inputs = [
-            Input(each["name"], each["categories"], nullable=each["nullable"])
-            for each in manifest["inputs"]
-        ]
-        self.categories: dict[str, list[str] | None] = {
-            each["name"]: each["categories"] for each in manifest["outputs"]
+        self.inputs: list[Input] = []
+        for each in manifest["inputs"]:
+            categories = self._listed(each["categories"])
+            self.inputs.append(Input(each["name"], categories, nullable=each["nullable"]))
+        self.categories: dict[str, Sequence[str] | None] = {
+            each["name"]: self._listed(each["categories"]) for each in manifest["outputs"]
         }
         self.outputs = list(self.categories)
         found = hashlib.sha256(graph).hexdigest()
@@ -135,6 +136,11 @@ class Scorer:
         except UNUSABLE as error:
             raise BundleError(f"{self.name}: {GRAPH} cannot be loaded: {error}") from error
         self._given = self._session.get_inputs()[0].name
+
+    def _listed(self, categories: Sequence[str] | str | None) -> Sequence[str] | None:
+        if not isinstance(categories, str):
+            return categories
+        return next(each.categories for each in self.inputs if each.name == categories)
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1) -> "Scorer":

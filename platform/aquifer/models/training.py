@@ -171,15 +171,28 @@ def _again(
 def _manifest(learner: Learner, data: TrainingSet, graph: bytes) -> dict[str, Any]:
     """What a bundle says of itself, but for the version that it will have."""
     categories = learner.output_categories(data)
+    inputs = [each.to_json() for each in data.inputs]
+    outputs = [{"name": name, "categories": categories.get(name)} for name in learner.model.outputs]
+    _share(inputs, outputs)
     return {
         "name": learner.model.name,
-        "inputs": [each.to_json() for each in data.inputs],
-        "outputs": [
-            {"name": name, "categories": categories.get(name)} for name in learner.model.outputs
-        ],
+        "inputs": inputs,
+        "outputs": outputs,
         "sha256": _sha256(graph),
         "versions_read": dict(data.versions),
     }
+
+
+def _share(inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
+    """Let categories be listed once: there may be thousands, of several inputs and outputs."""
+    listed: dict[tuple[str, ...], str] = {}
+    for each in inputs:
+        if each["categories"] is not None:
+            first = listed.setdefault(tuple(each["categories"]), each["name"])
+            each["categories"] = first if first != each["name"] else each["categories"]
+    for each in outputs:
+        if each["categories"] is not None:
+            each["categories"] = listed.get(tuple(each["categories"]), each["categories"])
 
 
 def _logged(

@@ -230,13 +230,7 @@ def refuse_poor(name: str, found: TrainingSet, least: int) -> None:
     Raises:
         TrainingError: there are too few examples, or a feature has no value at all.
     """
-    for part, rows in ((TRAINING, found.training), (HOLDOUT, found.holdout)):
-        if len(rows) < least:
-            raise TrainingError(
-                f"{name} has {len(rows):,} examples for {part}, and needs {least:,}; it takes "
-                f"labels of {found.split.horizon.days} days and a holdout of "
-                f"{found.split.holdout.days}: wait for more days"
-            )
+    refuse_few(name, found, least)
     empty = [
         each.name
         for place, each in enumerate(found.inputs)
@@ -247,3 +241,18 @@ def refuse_poor(name: str, found: TrainingSet, least: int) -> None:
             f"{name} would learn from {', '.join(empty)}, which is null in every example; look at "
             "what it is computed from"
         )
+
+
+def refuse_few(name: str, found: TrainingSet, least: int) -> None:
+    """Refuse a training set that is too small to learn from, or to measure on.
+
+    Raises:
+        TrainingError: it is.
+    """
+    for part, rows in ((TRAINING, found.training), (HOLDOUT, found.holdout)):
+        if len(rows) < least:
+            raise TrainingError(
+                f"{name} has {len(rows):,} examples for {part}, and needs {least:,}; it takes "
+                f"labels of {found.split.horizon.days} days and a holdout of "
+                f"{found.split.holdout.days}: wait for more days"
+            )

@@ -25,7 +25,7 @@ class Choice(NamedTuple):
     Attributes:
         family: the kind of learner.
         parameters: what it is given.
-        trials: how many were tried.
+        trials: how many were tried; none, if there was nothing to choose.
     """
 
     family: str
