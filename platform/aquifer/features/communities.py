@@ -1,14 +1,10 @@
 """Communities: things that are found together more often than by chance, as groups of a graph.
 
-Belongs here: the graph and how it is divided, in SQL that every engine runs. Does not: what is
-found together (the view's query).
+Belongs here: the graph, in SQL that every engine runs. Does not: what is found together (the view's
+query), and how the graph is divided (`louvain`).
 
 An edge's weight is how sure the link of two things is: their normalised pointwise mutual
-information, shrunk where they were seldom together. The graph is divided by the method of Louvain:
-each node goes to the neighbouring community that adds most to the modularity until none goes any
-more, then communities are the nodes. Weights are whole numbers, so that no sum depends on its
-order, and which nodes may move in a step is a matter of their names: every engine comes to the
-same. All days are divided at once; none looks at another.
+information, shrunk where they were seldom together, in whole thousandths.
 """
 
 from collections.abc import Sequence
@@ -17,6 +13,8 @@ from datetime import timedelta
 
 from aquifer.contract import contract_fields
 from aquifer.daily import Days
+from aquifer.features import louvain
+from aquifer.features.staged import Staged
 from aquifer.features.view import DAY, EVENT_TIME, FIRST_SUNDAY, FeatureView
 from aquifer.lake import Lake
 from aquifer.runtime import Runtime
@@ -31,9 +29,6 @@ DOUBT = 20
 
 LINKS = 10
 """A thing keeps so many of its best links, and those that others keep to it."""
-
-LEVELS, STEPS = 10, 60
-"""Bounds of a division, which is settled long before as a rule."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +58,7 @@ class CommunityView(FeatureView):
         return {**dict.fromkeys(self.features, together), **entity, DAY: []}
 
     def compute(self, runtime: Runtime, days: Days, place: str) -> str:
-        staged = _Staged(runtime, place, self._view)
+        staged = Staged(runtime, place, self._view)
         asked, held = self._days(days), self._held(runtime.lake, days)
         staged.let("windows", WINDOWS, days=asked, every=self.every, periods=self.periods)
         staged.let("baskets", BASKETS, held=held, every=self.every)
@@ -71,7 +66,7 @@ class CommunityView(FeatureView):
         staged.let("pairs", PAIRS)
         staged.let("best", BEST)
         staged.let("edges", EDGES)
-        divide(staged)
+        louvain.divide(staged)
         (item,) = self.entity
         columns = {DAY: DAY, EVENT_TIME: f"date_add({DAY}, 1)", item: ITEM}
         chosen = ", ".join(
@@ -89,48 +84,6 @@ class CommunityView(FeatureView):
             f"from (select {BASKET}, {ITEM}, cast({AT} as date) as {AT} from ({self.query})) "
             f"where {AT} >= date'{since}' and {AT} <= date'{days.last}'"
         )
-
-
-class _Staged:
-    """Relations that are written out one after the other, named after what they are."""
-
-    def __init__(self, runtime: Runtime, place: str, prefix: str) -> None:
-        self._runtime = runtime
-        self._place = place
-        self._prefix = prefix
-        self._names: dict[str, str] = {}
-        self._count = 0
-
-    def let(self, name: str, query: str, **parts: object) -> str:
-        """Let a name stand for the rows of a query over names; what the session calls it."""
-        self._count += 1
-        known = self._names | {key: str(part) for key, part in parts.items()}
-        place = f"{self._place}/{self._count}"
-        staged = f"{self._prefix}_{name}"
-        self._runtime.stage(query.format_map(known), place, staged)
-        self._names[name] = staged
-        return staged
-
-    def any(self, query: str) -> bool:
-        """Whether a query has rows."""
-        return bool(self._runtime.session.sql(query.format_map(self._names)).limit(1).collect())
-
-
-def divide(staged: _Staged) -> None:
-    """Let `communities` be those of the graph `edges`: the label of each node, by day."""
-    staged.let("links", "select day, a, b, weight from {edges}")
-    staged.let("nodes", "select day, a as node, sum(weight) as weight from {links} group by day, a")
-    staged.let("communities", "select day, node, node as label from {nodes}")
-    for level in range(LEVELS):
-        staged.let("labels", "select day, node, node as label, 1 as moving from {nodes}")
-        for step in range(STEPS):
-            staged.let("labels", STEP, turn=f"{level}.{step}")
-            if not staged.any("select 1 from {labels} where moving = 1"):
-                break
-        if not staged.any("select 1 from {labels} where node <> label"):
-            break
-        for name, query in zip(("communities", "nodes", "links"), NEXT_LEVEL, strict=True):
-            staged.let(name, query)
 
 
 WINDOWS = """
@@ -212,70 +165,6 @@ EDGES = """
 """
 """The graph of each day, each edge in both directions."""
 
-STEP = """
-    with moving as (select * from {labels} where moving = 1),
-    totals as (select day, sum(weight) as weight from {nodes} group by day),
-    groups as (
-        select l.day, l.label, sum(n.weight) as weight
-        from moving l join {nodes} n on l.day = n.day and l.node = n.node
-        group by l.day, l.label
-    ),
-    drawn as (
-        select day, node, label, sum(weight) as weight
-        from (
-            select k.day, k.a as node, l.label, k.weight
-            from {links} k join moving l on k.day = l.day and k.b = l.node
-            union all select day, node, label, cast(0 as bigint) as weight from moving
-        )
-        group by day, node, label
-    ),
-    gains as (
-        select d.day, d.node, d.label, l.label as held,
-            d.weight * t.weight - n.weight
-                * (g.weight - case when d.label = l.label then n.weight else 0 end) as gain
-        from drawn d join {nodes} n on d.day = n.day and d.node = n.node
-            join moving l on d.day = l.day and d.node = l.node
-            join groups g on d.day = g.day and d.label = g.label
-            join totals t on d.day = t.day
-    ),
-    ranked as (
-        select *, row_number() over (
-            partition by day, node
-            order by gain desc, case when label = held then 0 else 1 end, label
-        ) as place
-        from gains
-    ),
-    wanted as (select day, node, held, label from ranked where place = 1)
-    select day, node,
-        -- Of ten, three stay: two that go to each other at once would do so for ever.
-        case when substr(md5(concat(node, '|{turn}')), 1, 1) < 'b' then label else held end
-            as label,
-        max(case when label <> held then 1 else 0 end) over (partition by day) as moving
-    from wanted
-    union all select day, node, label, moving from {labels} where moving = 0
-"""
-"""A step of the nodes of those days on which any wants to go elsewhere."""
-
-NEXT_LEVEL = (
-    """
-    select c.day, c.node, l.label
-    from {communities} c join {labels} l on c.day = l.day and c.label = l.node
-    """,
-    """
-    select l.day, l.label as node, sum(n.weight) as weight
-    from {nodes} n join {labels} l on n.day = l.day and n.node = l.node
-    group by l.day, l.label
-    """,
-    """
-    select x.day, x.label as a, y.label as b, sum(k.weight) as weight
-    from {links} k join {labels} x on k.day = x.day and k.a = x.node
-        join {labels} y on k.day = y.day and k.b = y.node
-    where x.label <> y.label
-    group by x.day, x.label, y.label
-    """,
-)
-"""The communities of things so far; then, of the graph whose nodes they are, nodes and links."""
-
 MEMBERS = """
     with linked as (
         select e.day, e.a as item, x.label, sum(e.weight) as weight,
@@ -295,4 +184,5 @@ MEMBERS = """
     select {columns} from named
 """
 
-SQL: Sequence[str] = (WINDOWS, BASKETS, TOGETHER, PAIRS, BEST, EDGES, STEP, *NEXT_LEVEL, MEMBERS)
+SQL: Sequence[str] = (WINDOWS, BASKETS, TOGETHER, PAIRS, BEST, EDGES, *louvain.SQL, MEMBERS)
+"""What decides the rows, beside the query."""
