@@ -157,16 +157,6 @@ COLUMN_TYPES: Mapping[Any, ColumnType] = {
         {"type": "int", "logicalType": "date"},
         _day,
     ),
-    list[float]: ColumnType(
-        "list[float]",
-        "array<double>",
-        pa.list_(pa.float64()),
-        Annotated[pl.List, pl.Float64],
-        pl.List(pl.Float64),
-        {"type": "array", "items": {"type": "number"}},
-        {"type": "array", "items": "double"},
-        _none,
-    ),
     list[str]: ColumnType(
         "list[str]",
         "array<string>",
@@ -175,6 +165,16 @@ COLUMN_TYPES: Mapping[Any, ColumnType] = {
         pl.List(pl.String),
         {"type": "array", "items": {"type": "string"}},
         {"type": "array", "items": "string"},
+        _none,
+    ),
+    list[float]: ColumnType(
+        "list[float]",
+        "array<double>",
+        pa.list_(pa.float64()),
+        Annotated[pl.List, pl.Float64],
+        pl.List(pl.Float64),
+        {"type": "array", "items": {"type": "number"}},
+        {"type": "array", "items": "double"},
         _none,
     ),
 }
