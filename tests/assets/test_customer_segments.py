@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from customers import FIRST, Customers, failed_checks, failure, purchase
 
-from aquifer.models.registry import CHAMPION
+from aquifer.models.registry import CHAMPION, PREVIOUS
 from aquifer.models.training_set import Pinned
 from assets.models.customer_segments import customer_segments
 
@@ -97,6 +97,22 @@ def test_what_divides_as_the_champion_does_is_promoted(world):
     assert world.registry.version(NAME, CHAMPION) == "2"
     told = world.registry.tags(NAME, "2")["gate.stable"]
     assert "version 1, the champion, by 1.000, with the same name for 100.0%" in told
+
+
+def test_a_champion_is_measured_beside_the_one_before_on_the_same_scale(world):
+    before = world.registry.version(NAME, PREVIOUS)
+    measured = max(world.rows(f"monitoring.{NAME}"), key=lambda row: row["measured_at"])
+    assert (measured["model_version"], before) == ("2", "1")
+    assert (measured["action"], measured["drifted"]) == ("nothing", [])
+    assert measured["gain"] > 0
+    learner = customer_segments.learner()
+    data = learner.training_set(world.runtime, Pinned.now(world.lake, customer_segments.upstreams))
+    champion = world.registry.champion(NAME)
+    told = champion.predict(data.holdout.matrix)
+    held = learner.held(champion, data)
+    assert (told["segment"] == held["segment"]).all()
+    # k-means has come to the means of its segments, but for its tolerance.
+    assert np.abs(told["distance"] - held["distance"]).max() < 0.02
 
 
 def test_what_divides_otherwise_than_the_champion_stays_challenger(world):

@@ -108,6 +108,16 @@ def test_each_product_has_its_ten_and_is_not_asked_about_again(shop):
     assert score(recommendations, shop.lake, shop.registry).written == 0
 
 
+def test_each_product_alone_is_no_drift_from_what_baskets_hold(shop):
+    (measured,) = shop.rows(f"monitoring.{NAME}")
+    assert (measured["action"], measured["drifted_share"], measured["drifted"]) == (
+        "nothing",
+        0.0,
+        [],
+    )
+    assert measured["gain"] > 0
+
+
 def test_thousands_of_products_are_told_once_in_a_bundle(shop, champion):
     told = champion.manifest
     listed = [each["categories"] for each in [*told["inputs"], *told["outputs"]]]

@@ -159,6 +159,11 @@ class Model(ABC):
         return reduce(lambda one, other: one.join(other, list(self.entity), "inner"), tables)
 
     @property
+    def alike(self) -> bool:
+        """Whether `asked` is like the examples that it is measured on: else no drift is told."""
+        return True
+
+    @property
     @abstractmethod
     def upstreams(self) -> Sequence[str]:
         """The tables that it learns from."""

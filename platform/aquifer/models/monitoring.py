@@ -82,7 +82,8 @@ def monitor(model: Model, runtime: Runtime, registry: Registry, folder: Path) ->
     now = datetime.now(UTC)
     report = folder / model.name / f"{now:%Y-%m-%dT%H-%M-%S}.html"
     rows = model.asked(runtime.lake)
-    inputs, outputs = _drift(champion, registry.reference(model.name, version), rows, report)
+    reference = registry.reference(model.name, version)
+    inputs, outputs = _drift(champion, reference if model.alike else None, rows, report)
     live = _live(model, runtime, registry, champion)
     action, reason = _follows(model, registry, inputs, outputs, live, now)
     if action == ROLLBACK:
@@ -93,14 +94,15 @@ def monitor(model: Model, runtime: Runtime, registry: Registry, folder: Path) ->
 
 
 def _drift(
-    champion: Scorer, reference: pa.Table, rows: pa.Table, report: Path
+    champion: Scorer, reference: pa.Table | None, rows: pa.Table, report: Path
 ) -> tuple[Drift, Drift]:
-    """How far inputs and outputs of a champion are from those that it was measured on."""
+    """How far inputs and outputs of a champion are from those that it was measured on, if known."""
     found = champion.named(champion.predict(matrix_of(rows, champion)))
     plain = {name: values for name, values in found.items() if not isinstance(values[0], list)}
     current = pa.table({**{e.name: rows[e.name] for e in champion.inputs}, **plain})
     categorical = [each.name for each in champion.inputs if each.categories is not None]
     categorical += [name for name in plain if champion.categories[name] is not None]
+    reference = reference if reference is not None else current.select([])
     columns = [name for name in current.column_names if name in reference.column_names]
     both = drift(reference.select(columns), current.select(columns), categorical, report)
     inputs = [each.name for each in champion.inputs]

@@ -51,6 +51,10 @@ class Recommender(Model):
         return [ITEMS, SCORES]
 
     @property
+    def alike(self) -> bool:
+        return False
+
+    @property
     def takes(self) -> Sequence[str]:
         """The names of its inputs."""
         return [f"item_{n + 1}" for n in range(self.given)]

@@ -60,7 +60,7 @@ class Segmenter(Model):
 
     @property
     def upstreams(self) -> Sequence[str]:
-        return [*self.tables, *(view.name for view in self.features)]
+        return [*dict.fromkeys([*self.tables, *(view.name for view in self.features)])]
 
     @property
     def code(self) -> str:

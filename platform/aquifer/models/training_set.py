@@ -152,13 +152,21 @@ class TrainingSet:
         Raises:
             TrainingError: one of them is not there.
         """
+        return self.seen_by(self.holdout, inputs)
+
+    def seen_by(self, part: Part, inputs: Sequence[Input]) -> Part:
+        """A part, as a model with other inputs sees it.
+
+        Raises:
+            TrainingError: one of them is not there.
+        """
         missing = [each.name for each in inputs if each.name not in self.rows.column_names]
         if missing:
             raise TrainingError(
                 f"the champion takes {', '.join(missing)}, which is computed no more, and cannot "
                 "be compared; promote a version by hand"
             )
-        return _part(self.holdout.rows, inputs)
+        return _part(part.rows, inputs)
 
 
 def _part(rows: pa.Table, inputs: Sequence[Input]) -> Part:
