@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from lightgbm import LGBMModel
+from lightgbm import Booster, LGBMModel
 from matplotlib.figure import Figure
 
 from aquifer.models.evaluation import Floats
@@ -35,9 +35,27 @@ def lift(probability: np.ndarray, happened: Floats) -> Figure:
     return figure
 
 
+def coverage(levels: Sequence[float], quantiles: np.ndarray, happened: Floats) -> Figure:
+    """The share at or below each quantile beside its level, a line a week.
+
+    Args:
+        quantiles: shape (rows, weeks, levels).
+        happened: shape (rows, weeks).
+    """
+    figure, axes = _figure("quantile", "share at or below it")
+    shares = (happened[:, :, np.newaxis] <= quantiles).mean(axis=0)
+    axes.plot([0, 1], [0, 1], linestyle=":", color="grey")
+    for week, found in enumerate(shares, start=1):
+        axes.plot(levels, found, marker="o", label=f"week {week}")
+    axes.legend()
+    return figure
+
+
 def contributions(estimator: Any, matrix: np.ndarray, names: Sequence[str]) -> Figure | None:
     """The mean size of each feature's SHAP values; of LightGBM's trees alone."""
-    if not isinstance(estimator, LGBMModel):
+    if isinstance(estimator, LGBMModel):
+        estimator = estimator.booster_
+    if not isinstance(estimator, Booster):
         return None
     values = np.abs(estimator.predict(matrix[:MOST_ROWS], pred_contrib=True))[:, :-1].mean(axis=0)
     figure, axes = _figure("mean |SHAP value|", "")
