@@ -6,6 +6,7 @@ from aquifer.assets import bronze_asset, silver_asset
 from aquifer.dbt_assets import gold_assets
 from aquifer.features.assets import feature_asset
 from aquifer.models.assets import model_assets
+from aquifer.models.order_plan import plan_asset
 from aquifer.serving_assets import serving_spec
 from aquifer.stream_assets import stream_asset
 from assets import jobs, snapshots, sources, tables
@@ -32,6 +33,7 @@ defs = Definitions(
         ),
         *(feature_asset(view, snapshots.FIRST_DAY) for view in tables.features),
         *(asset for model in tables.models for asset in model_assets(model)),
+        *(plan_asset(plan) for plan in tables.plans),
         *(serving_spec(view) for view in tables.serving),
     ],
     jobs=jobs.jobs,

@@ -16,6 +16,7 @@ from aquifer.dbt_project import DbtProject
 from aquifer.features.view import FeatureView
 from aquifer.gold import Gold
 from aquifer.models.model import Measurement, Model, measurements_of, predictions_of
+from aquifer.models.order_plan import OrderPlan
 from aquifer.serving import MergedView, ServingView
 from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
@@ -37,6 +38,7 @@ serving = [
 ]
 features = catalogue.declared(assets.features, FeatureView)
 models = catalogue.declared(assets.models, Model)
+plans = catalogue.declared(assets.models, OrderPlan)
 gold = Gold(
     DbtProject(PROJECT, home() / "dbt"),
     catalogue.contracts(assets.gold, "gold"),
@@ -46,7 +48,7 @@ gold = Gold(
 
 def contracts() -> dict[str, type[Contract]]:
     """The contract of every table, by name."""
-    declared = {t.name: t.contract for t in [*bronze, *silver, *stream, *features]}
+    declared = {t.name: t.contract for t in [*bronze, *silver, *stream, *features, *plans]}
     predicted = {predictions_of(model): model.contract for model in models}
     measured = {measurements_of(model): Measurement for model in models}
     return {**declared, **gold.contracts, **predicted, **measured}

@@ -27,7 +27,8 @@ def train(
         list[str] | None, typer.Argument(help="Models; all, if none is named.")
     ] = None,
 ) -> None:
-    """Compute the features that are out of date, train models, promote and score what passes."""
+    """Compute the features that are out of date, train models, promote and score what passes,
+    and plan by it."""
     from aquifer import foreground
     from aquifer.daily import Days
     from aquifer.features.view import out_of_date
@@ -44,6 +45,7 @@ def train(
             job = definitions.resolve_job_def("features")
             foreground.run_job(job, instance, outcome, Days(first, last).tags)
         keys = {asset_key(f"{layer}.{name}") for layer in LAYERS for name in chosen}
+        keys |= {asset_key(plan.name) for plan in tables.plans if plan.forecaster.name in chosen}
         job = definitions.resolve_job_def("models").get_subset(asset_selection=keys)
         foreground.run_job(job, instance, outcome, {})
     _show(chosen)

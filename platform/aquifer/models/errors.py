@@ -11,6 +11,10 @@ class ScoringError(AquiferError):
     """A model that cannot be scored with."""
 
 
+class PlanError(AquiferError):
+    """Nothing can be planned from what there is."""
+
+
 class RegistryError(AquiferError):
     """The registry has not what was asked for, or holds something that cannot be used."""
 
