@@ -34,7 +34,7 @@ HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,Custome
 ENGINE = os.environ.get("AQUIFER_ENGINE", "sail://")
 """The engine that what tests hold is held on."""
 
-LAYERS = ("bronze", "silver", "stream", "gold", "features")
+LAYERS = ("bronze", "silver", "stream", "gold", "features", "predictions")
 STREAM = {table.name: table for table in tables.stream}
 SILVER = {table.name: table for table in tables.silver}
 DIMENSIONS = [f"gold.dim_{name}" for name in ("customer", "date", "geography", "product", "store")]

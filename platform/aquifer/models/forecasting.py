@@ -89,7 +89,7 @@ class Forecasting(Learner):
         def loss(_: str, parameters: Mapping[str, Any], fold: int) -> float:
             training, validation = folds[fold]
             boosters = self._learned(layout, _some(training), parameters)
-            return float(self._losses(_forecast(boosters, layout, validation), validation).mean())
+            return float(self.losses_of(_forecast(boosters, layout, validation), validation).mean())
 
         return tuning.choose({BOOSTING: _suggest}, len(folds), loss)
 
@@ -129,23 +129,24 @@ class Forecasting(Learner):
         return self._named(np.repeat(found[:, np.newaxis], self.forecaster.weeks, axis=1))
 
     def losses(self, found: Outputs, part: Part) -> Floats:
-        return self._losses(self._quantiles(found), part)
+        return self.losses_of(self.quantiles(found), part)
 
-    def _losses(self, quantiles: Floats, part: Part) -> Floats:
+    def losses_of(self, quantiles: Floats, part: Part) -> Floats:
+        """What quantiles cost, a row; shape of quantiles (rows, weeks, quantiles)."""
         mean = pinball(self.happened(part), quantiles).mean(axis=(1, 2))
         return np.asarray(mean / part.label("scale"), dtype=np.float64)
 
     def metrics(self, found: Outputs, part: Part) -> Mapping[str, float]:
-        happened, quantiles = self.happened(part), self._quantiles(found)
+        happened, quantiles = self.happened(part), self.quantiles(found)
         low, median, high = np.moveaxis(quantiles, 2, 0)
-        scale = part.label("scale")[:, np.newaxis]
         weeks = self.forecaster.weeks
         # The last week of the season that was like the week: a season is as long as what is asked.
         seasonal = self._past(part)[:, weeks - 1 :: -1][:, :weeks]
-        mase = float((np.abs(happened - median) / scale).mean())
+        seasonal = np.repeat(seasonal[:, :, np.newaxis], len(QUANTILES), axis=2)
+        mase = float(self.scaled_errors(quantiles, part).mean())
         return {
             "mase": mase,
-            "mase_for_seasonal_naive": mase / float((np.abs(happened - seasonal) / scale).mean()),
+            "mase_for_seasonal_naive": mase / float(self.scaled_errors(seasonal, part).mean()),
             "pinball": float(pinball(happened, quantiles).mean()),
             "absolute_error": float(np.abs(happened - median).mean()),
             "below_p10": float((happened < low).mean()),
@@ -153,12 +154,17 @@ class Forecasting(Learner):
             "total_for_actual": float(median.sum() / happened.sum()),
         }
 
+    def scaled_errors(self, quantiles: Floats, part: Part) -> Floats:
+        """The mean absolute error of the median in terms of the scale, a row; its mean is MASE."""
+        median = quantiles[:, :, QUANTILES.index(0.5)]
+        return np.asarray(np.abs(self.happened(part) - median).mean(axis=1) / part.label("scale"))
+
     def calibration(self, found: Outputs, part: Part) -> float:
         """How far the share above the highest quantile is from what it should be.
 
         What was ordered up to it runs out that often.
         """
-        above = (self.happened(part) > self._quantiles(found)[:, :, -1]).mean()
+        above = (self.happened(part) > self.quantiles(found)[:, :, -1]).mean()
         return float(abs(above - (1 - QUANTILES[-1])))
 
     def groups(self, part: Part) -> Sequence[str]:
@@ -173,14 +179,14 @@ class Forecasting(Learner):
         median = fitted.estimator[QUANTILES.index(0.5)]
         seen = layout.seen(data.holdout.matrix)
         drawn = {
-            "coverage": figures.coverage(QUANTILES, self._quantiles(found), happened),
+            "coverage": figures.coverage(QUANTILES, self.quantiles(found), happened),
             "contributions": figures.contributions(median, seen, [*names, "week"]),
         }
         return {title: figure for title, figure in drawn.items() if figure}
 
     def forecast(self, scorer: Scorer, part: Part) -> Floats:
         """The quantiles that a version forecasts; shape (rows, weeks, quantiles)."""
-        return self._quantiles(scorer.predict(part.matrix))
+        return self.quantiles(scorer.predict(part.matrix))
 
     def happened(self, part: Part) -> Floats:
         """The amounts that came; shape (rows, weeks)."""
@@ -191,7 +197,8 @@ class Forecasting(Learner):
         """The amounts of past weeks, the last one first; shape (rows, past weeks)."""
         return np.column_stack([part.label(name) for name in self.forecaster.history])
 
-    def _quantiles(self, found: Outputs) -> Floats:
+    def quantiles(self, found: Outputs) -> Floats:
+        """Predictions in one array; shape (rows, weeks, quantiles)."""
         columns = [found[name] for name in self.model.outputs]
         shape = (-1, self.forecaster.weeks, len(QUANTILES))
         return np.column_stack(columns).astype(np.float64).reshape(shape)

@@ -68,7 +68,9 @@ def best_order(goods: Goods, demand: Floats, budget: float) -> Floats:
     ends = np.linspace(0, count, min(SEGMENTS, count) + 1).round().astype(int)
     upto = np.maximum(np.sort(demand, axis=1)[:, ends[1:] - 1], goods.on_hand[:, np.newaxis])
     pieces = np.diff(upto, axis=1, prepend=goods.on_hand[:, np.newaxis])
-    asked = 1 - (ends[:-1] + ends[1:]) / (2 * count)
+    # The first piece of a step is asked for by all scenarios from its beginning on, the last one
+    # by those at its end.
+    asked = 1 - (ends[:-1] + ends[1:] - 1) / (2 * count)
     lost = (goods.loss * goods.cost)[:, np.newaxis]
     worth = goods.margin[:, np.newaxis] * asked - lost * (1 - asked)
     product, step = np.nonzero((pieces > 0) & (worth > 0))
@@ -81,6 +83,8 @@ def best_order(goods: Goods, demand: Floats, budget: float) -> Floats:
         b_ub=[budget],
         bounds=np.column_stack([np.zeros_like(width), width]),
         method="highs",
+        # It looks for constraints to remove, and takes ten times as long as the solution.
+        options={"presolve": False},
     )
     if solved.status != 0:
         raise RuntimeError(f"HiGHS has not solved the order: {solved.message}")

@@ -6,7 +6,7 @@ not: what is learned (`learner`).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -112,7 +112,7 @@ class TrainingSet:
     @cached_property
     def holdout_begins(self) -> datetime:
         """The first instant that is held out."""
-        last: datetime = pc.max(self.rows[EVENT_TIME]).as_py()
+        last: datetime = pc.max(self.rows[EVENT_TIME]).as_py() or datetime.max.replace(tzinfo=UTC)
         return last - self.split.holdout + timedelta(microseconds=1)
 
     @cached_property
