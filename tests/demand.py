@@ -10,7 +10,6 @@ from worlds import MadeUp
 
 from aquifer.contract import arrow_schema
 from aquifer.daily import Days
-from aquifer.lake import DELETED
 from assets import snapshots
 from assets.features.product_demand import product_demand
 from assets.gold.fct_inventory import FctInventory
@@ -84,10 +83,10 @@ class Demand(MadeUp):
         rows = [
             {
                 **{"day": on, "store_id": "S01", "stock_code": code, "on_hand": count},
-                **{"date_key": 1, "store_key": "-", "product_key": "-", DELETED: False},
+                **{"date_key": 1, "store_key": "-", "product_key": "-"},
             }
             for code, count in pieces.items()
         ]
-        schema = arrow_schema(FctInventory).append(pa.field(DELETED, pa.bool_()))
+        schema = arrow_schema(FctInventory)
         self.lake.ensure("gold.fct_inventory", schema, ["day"])
         self.lake.append("gold.fct_inventory", pa.Table.from_pylist(rows, schema), {})

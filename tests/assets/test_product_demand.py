@@ -12,19 +12,23 @@ DAY = FIRST_MONDAY + timedelta(days=7 * 20 + 3)
 
 @pytest.fixture
 def world(tmp_path):
-    return lambda name: Demand(tmp_path / name)
+    """A world of some sales; the engine knows the tables of the last one alone."""
+
+    def made(*lines):
+        held = Demand(tmp_path / f"{len([*tmp_path.iterdir()])}")
+        held.put("silver.invoice_lines", *lines)
+        return held
+
+    return made
 
 
 def test_what_happens_after_a_day_does_not_change_its_features(world):
     lines = by_turns(6, weeks=22)
     leak = [line(lines[0]["stock_code"], DAY + timedelta(days=1), 9_999, 59)]
-    all_of_it, until_then = world("all"), world("until")
-    all_of_it.put("silver.invoice_lines", *lines, *leak)
+    all_of_it = world(*lines, *leak)
     all_of_it.compute()
     found = all_of_it.features(DAY)
-    until_then.put(
-        "silver.invoice_lines", *[each for each in lines if each["invoiced_at"].date() <= DAY]
-    )
+    until_then = world(*[each for each in lines if each["invoiced_at"].date() <= DAY])
     until_then.compute(DAY, DAY)
     assert len(found) == 6
     assert until_then.features(DAY) == found
@@ -32,11 +36,10 @@ def test_what_happens_after_a_day_does_not_change_its_features(world):
 
 def test_day_by_day_comes_to_the_same_as_all_at_once(world):
     lines = by_turns(5, weeks=14)
-    at_once, by_day = world("once"), world("day")
     last = max(each["invoiced_at"] for each in lines).date()
-    for each in (at_once, by_day):
-        each.put("silver.invoice_lines", *lines)
+    at_once = world(*lines)
     at_once.compute()
+    by_day = world(*lines)
     for back in range(9, -1, -1):
         by_day.compute(last - timedelta(days=back), last - timedelta(days=back))
     some = by_day.features()
@@ -45,11 +48,10 @@ def test_day_by_day_comes_to_the_same_as_all_at_once(world):
 
 
 def test_a_product_is_told_of_from_8_weeks_after_its_first_sale_to_13_after_its_last(world):
-    made = world("made")
     first = date(2011, 3, 2)
     last = first + timedelta(days=20)
     other = [line("20001", first + timedelta(days=days), 1) for days in range(0, 140, 7)]
-    made.put("silver.invoice_lines", line("20000", first, 10), line("20000", last, 4, 1), *other)
+    made = world(line("20000", first, 10), line("20000", last, 4, 1), *other)
     made.compute()
     days = [day for day, code in made.features() if code == "20000"]
     assert min(days) == first + timedelta(days=7 * 8 - 1)
@@ -57,11 +59,9 @@ def test_a_product_is_told_of_from_8_weeks_after_its_first_sale_to_13_after_its_
 
 
 def test_weeks_count_back_from_the_day_and_are_null_before_the_first_sale(world):
-    made = world("made")
     first = date(2011, 3, 2)
     day = first + timedelta(days=7 * 9)
-    made.put(
-        "silver.invoice_lines",
+    made = world(
         line("20000", first, 100),
         line("20000", day - timedelta(days=7), 6, 1, unit_price=4),
         line("20000", day - timedelta(days=6), 3, 2),
@@ -92,10 +92,9 @@ def test_bank_holidays_to_come_are_known(world):
     assert [f"{day:%m-%d}" for day in bank_holidays(2022, 2022)] == (
         ["01-03", "04-15", "04-18", "05-02", "06-02", "06-03", "08-29", "09-19", "12-26", "12-27"]
     )
-    made = world("made")
     day = date(2011, 4, 17)
     weeks = [day - timedelta(days=7 * back) for back in range(13)]
-    made.put("silver.invoice_lines", *[line("20000", each, 1) for each in weeks])
+    made = world(*[line("20000", each, 1) for each in weeks])
     made.compute(day, day)
     (row,) = made.features(day).values()
     assert [row[f"holidays_{week}"] for week in range(1, 5)] == [1, 2, 1, 0]

@@ -249,8 +249,8 @@ def _some(part: Part) -> Part:
 
 def _suggest(trial: Trial) -> Mapping[str, Any]:
     return {
-        "trees": trial.suggest_int("trees", 60, 120),
-        "learning_rate": trial.suggest_float("learning_rate", 0.05, 0.12, log=True),
+        "trees": trial.suggest_int("trees", 40, 90),
+        "learning_rate": trial.suggest_float("learning_rate", 0.06, 0.15, log=True),
         "num_leaves": trial.suggest_int("leaves", 8, 31, log=True),
         "min_data_in_leaf": trial.suggest_int("least_rows", 100, 400, log=True),
         "feature_fraction": trial.suggest_float("columns", 0.4, 0.9),
