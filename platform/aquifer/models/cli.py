@@ -27,8 +27,7 @@ def train(
         list[str] | None, typer.Argument(help="Models; all, if none is named.")
     ] = None,
 ) -> None:
-    """Compute the features that are out of date, train models, promote and score what passes,
-    and plan by it."""
+    """Compute what is out of date of features; train, promote, score and plan by what passes."""
     from aquifer import foreground
     from aquifer.daily import Days
     from aquifer.features.view import out_of_date

@@ -140,7 +140,7 @@ def plan_asset(plan: OrderPlan) -> AssetsDefinition:
             checks=[
                 *checks,
                 AssetCheckResult(
-                    passed=made.spent <= made.budget,
+                    passed=made.keeps_budget,
                     asset_key=key,
                     check_name=BUDGET_KEPT,
                     metadata={"spent": made.spent, "budget": made.budget},

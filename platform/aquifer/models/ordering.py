@@ -66,6 +66,11 @@ class Proposal:
         return float(self.order @ self.goods.cost)
 
     @property
+    def keeps_budget(self) -> bool:
+        """Whether the orders cost no more than the budget, to the penny."""
+        return self.spent < self.budget + 0.005
+
+    @property
     def summary(self) -> dict[str, Any]:
         """What Dagster is told beside the advance."""
         return {
