@@ -80,7 +80,6 @@ benchmarks: $(VENV)/.tested
 	"$(BIN)/python" benchmarks/stream_latency.py
 	"$(BIN)/python" benchmarks/catch_up.py
 	"$(BIN)/python" benchmarks/kills.py
-	"$(BIN)/python" benchmarks/forecast.py
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
