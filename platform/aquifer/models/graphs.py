@@ -98,7 +98,8 @@ def probability(graph: onnx.ModelProto) -> onnx.ModelProto:
         [
             helper.make_node("Gather", [both, "_second"], ["_probability"], axis=1),
             # The mean of many trees is summed in float32, and may come to more than 1.
-            helper.make_node("Clip", ["_probability", "_least", "_most"], ["probability"]),
+            helper.make_node("Max", ["_probability", "_least"], ["_positive"]),
+            helper.make_node("Min", ["_positive", "_most"], ["probability"]),
         ]
     )
     return _with_outputs(graph, [("probability", TensorProto.FLOAT, [None])])
