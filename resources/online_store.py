@@ -16,6 +16,9 @@ REDIS = "redis://"
 
 ROWS_A_COMMAND = 1000
 
+PATIENCE_SECONDS = 5.0
+"""How long an answer of Redis may take."""
+
 
 class SqliteOnlineStore:
     """Rows in a SQLite database, which readers see change as a whole.
@@ -23,6 +26,8 @@ class SqliteOnlineStore:
     Args:
         path: the database; it need not exist.
     """
+
+    remote = False
 
     def __init__(self, path: Path) -> None:
         self._connection = connect(path)
@@ -55,11 +60,18 @@ class RedisOnlineStore:
         url: `redis://[user:password@]host:port[/database]`.
     """
 
+    remote = True
+
     def __init__(self, url: str) -> None:
         # Imported where it is asked for: an extra.
         import redis
 
-        self._redis = redis.Redis.from_url(url, decode_responses=True)
+        self._redis = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_connect_timeout=PATIENCE_SECONDS,
+            socket_timeout=PATIENCE_SECONDS,
+        )
         self._errors = redis.RedisError
 
     def replace(self, view: str, rows: Iterable[tuple[str, str]]) -> None:

@@ -13,7 +13,10 @@ from resources.event_log.kafka_client import SCHEME, KafkaClient
 
 EMBEDDED = "sqlite://"
 
-TOPICS = ("pos.events", "pos.verdicts", "web.events", "mobile.events", "iot.readings")
+TOPICS = (
+    *("pos.events", "pos.verdicts", "web.events", "mobile.events", "iot.readings"),
+    "model.predictions",
+)
 
 
 @contextmanager

@@ -15,7 +15,14 @@ from aquifer.lake import Lake
 
 
 class OnlineStore(Protocol):
-    """Rows by view and entity, which any number of processes read."""
+    """Rows by view and entity, which any number of processes read.
+
+    Attributes:
+        remote: whether it is asked over a network, and by any number of threads; if not, it serves
+            the thread that made it.
+    """
+
+    remote: bool
 
     def replace(self, view: str, rows: Iterable[tuple[str, str]]) -> None:
         """Let these be all rows of a view, at once for who reads them.

@@ -5,6 +5,7 @@ Belongs here: arguments. Does not: the work itself, which is loaded where it is 
 
 import getpass
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -79,6 +80,52 @@ def rollback(name: Name, why: Why = "taken back by hand") -> None:
     """Let the champion before be champion again; what serves it follows at once."""
     move = _registry().rollback(_known(name), getpass.getuser(), why)
     print(f"{name}: version {move.version} is champion again, and {move.before} no more")
+
+
+@app.command()
+def serve(
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model that is served; all, if none is named.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of the service.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address of the service, which asks nobody who they are.")
+    ] = "127.0.0.1",
+) -> None:
+    """Serve the champions over HTTP until Ctrl-C; it follows promotions and rollbacks."""
+    from aquifer import signals
+
+    # Before the rest is loaded, as Ctrl-C may come meanwhile.
+    asked = signals.caught()
+    from aquifer.models.champions import Champions
+    from aquifer.models.metrics import Metrics
+    from aquifer.models.prediction_log import PredictionLog
+    from aquifer.models.serve import bound, serve
+    from aquifer.models.service import Service
+
+    with bound(host, port) as held:
+        chosen = {_known(name) for name in model or ()}
+        models = [each for each in plugin("tables").models if not chosen or each.name in chosen]
+        wired = plugin("environment").resources()
+        metrics = Metrics()
+        champions = Champions(wired["registry"].registry, models, metrics, required=bool(chosen))
+        log = PredictionLog(wired["events"].reading, metrics)
+        service = Service(champions, lambda: wired["online"].store, log, metrics)
+        print(f"The model service is at http://{host}:{port}/docs; Ctrl-C ends it.", flush=True)
+        serve(service, held, asked)
+
+
+@app.command()
+def export(
+    name: Name,
+    to: Annotated[
+        Path | None, typer.Option(help="A new folder; by default, <model>-<version> here.")
+    ] = None,
+) -> None:
+    """Write the champion as a bundle that scores anywhere, with Python, numpy and onnxruntime."""
+    from aquifer.models.export import export
+
+    print(f"{export(_registry(), _known(name), to)} scores by itself: see edge.py in it")
 
 
 def _registry() -> "Registry":

@@ -49,6 +49,8 @@ PROMOTION = "promotion."
 REFERENCE = "reference.parquet"
 """The artifact of a run that holds the rows that its model was measured on."""
 
+SQLITE = "sqlite:///"
+
 TABLES = "mlflow"
 """The lease of who may make MLflow's tables."""
 
@@ -93,6 +95,9 @@ class Registry:
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client."""
+        if self.uri.startswith(SQLITE):
+            # Connections that stay open would go on reading a database that another has replaced.
+            os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
         # Of two processes that make its tables at once, MLflow lets one fail.
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -115,6 +120,17 @@ class Registry:
         """The version under an alias, if there is one."""
         found = self._found(lambda: self.client.get_model_version_by_alias(name, alias))
         return str(found.version) if found else None
+
+    def aliases(self, name: str) -> Mapping[str, str]:
+        """The version under each alias of a model, which need not exist.
+
+        Raises:
+            RegistryDown: its database is not there; SQLite would begin an empty one.
+        """
+        if self.uri.startswith(SQLITE) and not Path(self.uri.removeprefix(SQLITE)).exists():
+            raise RegistryDown(f"the registry's database {self.uri} is not there")
+        model = self._found(lambda: self.client.get_registered_model(name))
+        return {alias: str(version) for alias, version in model.aliases.items()} if model else {}
 
     def tags(self, name: str, version: str) -> Mapping[str, str]:
         """The tags of a version."""

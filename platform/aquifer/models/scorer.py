@@ -22,6 +22,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as refused
 
 GRAPH, MANIFEST = "model.onnx", "model.json"
 
+GREATEST = float(np.finfo(np.float32).max)
+
 UNUSABLE = (
     *(refused.Fail, refused.InvalidArgument, refused.InvalidGraph, refused.InvalidProtobuf),
     *(refused.NoModel, refused.NotImplemented, refused.RuntimeException),
@@ -85,10 +87,11 @@ class Input:
             return self._places.get(value, math.nan)
         try:
             number = float(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(self.name, f"{value!r} is no number") from error
-        if not math.isfinite(number):
-            raise InputError(self.name, f"{value!r} is not finite")
+        # The model sees float32, in which a greater number is infinite.
+        if not abs(number) <= GREATEST:
+            raise InputError(self.name, f"{value!r} is not finite, or too great")
         return number
 
     def to_json(self) -> dict[str, Any]:
@@ -189,8 +192,12 @@ class Scorer:
 
     def score(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Each output by name, a row for each of `rows`; categories by what they are called."""
-        found = self.named(self.predict(self.matrix(rows)))
-        return [{name: found[name][n] for name in self.outputs} for n in range(len(rows))]
+        return self.rows(self.predict(self.matrix(rows)))
+
+    def rows(self, found: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+        """Predictions by row; categories by what they are called."""
+        columns = self.named(found).values()
+        return [dict(zip(self.outputs, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def named(self, found: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
         """Predictions as plain values; categories by what they are called."""
