@@ -1,5 +1,6 @@
 """The online store of features: SQLite in the home, or Redis by URL."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -44,13 +45,14 @@ class SqliteOnlineStore:
             )
 
     def get(self, view: str, keys: Sequence[str]) -> Sequence[str | None]:
-        held = {}
-        for key in keys:
-            row = self._connection.execute(
-                "select value from features where view = ? and entity = ?", [view, key]
-            ).fetchone()
-            held[key] = row[0] if row else None
-        return [held[key] for key in keys]
+        # One statement sees one state, whatever replaces it meanwhile.
+        rows = self._connection.execute(
+            "select entity, value from features where view = ? "
+            "and entity in (select value from json_each(?))",
+            [view, json.dumps(keys)],
+        )
+        held = dict(rows.fetchall())
+        return [held.get(key) for key in keys]
 
 
 class RedisOnlineStore:

@@ -94,25 +94,26 @@ def serve(
 ) -> None:
     """Serve the champions over HTTP until Ctrl-C; it follows promotions and rollbacks."""
     from aquifer import signals
+    from aquifer.models.serve import bound
+    from aquifer.models.serve import serve as serve_until_asked
 
     # Before the rest is loaded, as Ctrl-C may come meanwhile.
     asked = signals.caught()
-    from aquifer.models.champions import Champions
-    from aquifer.models.metrics import Metrics
-    from aquifer.models.prediction_log import PredictionLog
-    from aquifer.models.serve import bound, serve
-    from aquifer.models.service import Service
-
     with bound(host, port) as held:
+        from aquifer.models.champions import Champions
+        from aquifer.models.metrics import Metrics
+        from aquifer.models.prediction_log import PredictionLog
+        from aquifer.models.service import Service
+
         chosen = {_known(name) for name in model or ()}
         models = [each for each in plugin("tables").models if not chosen or each.name in chosen]
-        wired = plugin("environment").resources()
-        metrics = Metrics()
-        champions = Champions(wired["registry"].registry, models, metrics, required=bool(chosen))
+        wired, metrics = plugin("environment").resources(), Metrics()
+        registry = wired["registry"].registry
+        champions = Champions(registry, models, metrics, required=bool(chosen))
         log = PredictionLog(wired["events"].reading, metrics)
         service = Service(champions, lambda: wired["online"].store, log, metrics)
         print(f"The model service is at http://{host}:{port}/docs; Ctrl-C ends it.", flush=True)
-        serve(service, held, asked)
+        serve_until_asked(service, held, asked)
 
 
 @app.command()

@@ -76,7 +76,8 @@ class Spool:
             "delete from waiting where place = ?", ((each,) for each in places)
         )
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """How many events wait."""
         (count,) = self._connection.execute("select count(*) from waiting").fetchone()
         return int(count)
 
@@ -209,7 +210,7 @@ def main() -> int:
     ended.set()
     if spool:
         why = forward(spool, asked.forward) if asked.forward else None
-        if count := len(spool):
+        if count := spool.count():
             reason = f", as {asked.forward} does not take them: {why}" if why else ""
             print(f"edge: {count} predictions wait in {asked.spool}{reason}", file=sys.stderr)
     return 0 if whole else 1

@@ -27,12 +27,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 import pyarrow as pa
-from mlflow import MlflowClient
+from mlflow import MlflowClient, set_tracking_uri
 from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from pyarrow import parquet
+from yaml import YAMLError
 
 from aquifer.lease import Leases
 from aquifer.models.errors import RegistryDown, RegistryError
@@ -55,6 +56,9 @@ TABLES = "mlflow"
 """The lease of who may make MLflow's tables."""
 
 ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+
+BROKEN = (MlflowException, OSError, LookupError, TypeError, ValueError, YAMLError)
+"""What comes of reading a version of which something is missing or damaged."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,8 @@ class Registry:
         with answered():
             if self._found(lambda: self.client.get_registered_model(name)) is None:
                 self.client.create_registered_model(name)
+            # Where MLflow looks up what `models:/` names, here and in `bundle`.
+            set_tracking_uri(self.uri)
             made = self.client.create_model_version(name, source, run, description=description)
         return str(made.version)
 
@@ -177,20 +183,26 @@ class Registry:
             ) from error
 
     def bundle(self, name: str, version: str) -> Path:
-        """The folder of a version's bundle on this machine."""
+        """The folder of a version's bundle on this machine.
+
+        Raises:
+            RegistryError: what is stored of it is missing or damaged.
+        """
         held = self._folder / name / version
         if not held.exists():
             held.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=held.parent) as place, answered():
-                found = self.client.get_model_version(name, version)
-                logged = Path(download_artifacts(found.source, tracking_uri=self.uri))
-                manifest = (Model.load(str(logged)).metadata or {})["manifest"]
                 bundle = Path(place, "bundle")
                 bundle.mkdir()
-                shutil.copy(logged / GRAPH, bundle)
-                (bundle / MANIFEST).write_text(
-                    json.dumps({**manifest, "version": version}, indent=1), encoding="utf-8"
-                )
+                try:
+                    self._fetch(name, version, bundle)
+                except BROKEN as error:
+                    if isinstance(error, MlflowException) and error.error_code not in ABSENT:
+                        raise
+                    raise RegistryError(
+                        f"version {version} of {name} cannot be used, as what is stored of it is "
+                        f"missing or damaged: {error}; train it again"
+                    ) from error
                 # Another process may have fetched it meanwhile.
                 with suppress(OSError):
                     bundle.rename(held)
@@ -207,6 +219,17 @@ class Registry:
         with answered():
             versions = self.client.search_model_versions(f"name = '{name}'")
         return [datetime.fromtimestamp(v.creation_timestamp / 1000, UTC) for v in versions]
+
+    def _fetch(self, name: str, version: str, bundle: Path) -> None:
+        """Put what is stored of a version into a folder."""
+        found = self.client.get_model_version(name, version)
+        set_tracking_uri(self.uri)
+        logged = Path(download_artifacts(found.source, tracking_uri=self.uri))
+        manifest = (Model.load(str(logged)).metadata or {})["manifest"]
+        shutil.copy(logged / GRAPH, bundle)
+        (bundle / MANIFEST).write_text(
+            json.dumps({**manifest, "version": version}, indent=1), encoding="utf-8"
+        )
 
     def champion(self, name: str) -> Scorer | None:
         """The champion, loaded; None if there is none."""

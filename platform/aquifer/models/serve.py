@@ -7,11 +7,14 @@ import logging
 import socket
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from aquifer.errors import SettingError
-from aquifer.models.service import Service
+
+if TYPE_CHECKING:
+    from aquifer.models.service import Service
 
 MOST_CONNECTIONS = 1_000
 IDLE_SECONDS = 60
@@ -38,7 +41,7 @@ def bound(host: str, port: int) -> socket.socket:
     return held
 
 
-def serve(service: Service, held: socket.socket, asked: Sequence[int]) -> None:
+def serve(service: "Service", held: socket.socket, asked: Sequence[int]) -> None:
     """Serve until a signal.
 
     Args:
