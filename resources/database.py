@@ -6,10 +6,11 @@ database (`dagster_postgres`), the order database (a source).
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aquifer.errors import PassingError, SettingError
-from aquifer.lease import wait_for
+from aquifer.lease import FileLeases, Leases, wait_for
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -98,3 +99,12 @@ def _wait(connection: "Connection", name: str) -> None:
             return
         except LockNotAvailable:
             continue
+
+
+def leases_of(place: str) -> Leases:
+    """The leases at a place.
+
+    Args:
+        place: a folder of this machine, or URL of PostgreSQL.
+    """
+    return PostgresLeases(place) if place.startswith(SCHEME) else FileLeases(Path(place))

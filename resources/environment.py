@@ -1,36 +1,20 @@
 """The environments: which resources stand for the outside world, from settings in the process.
 
 Belongs here: one wiring an environment, the meaning of the `AQUIFER_` settings. Does not: the
-resources themselves (beside).
+resources themselves (beside), which are loaded where they are wired: a rollback has no time for it.
 """
 
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-from dagster_deltalake.config import AzureConfig, LocalConfig
+from typing import TYPE_CHECKING, Any
 
 from aquifer.errors import SettingError
-from aquifer.eventlog import RETENTION
-from resources.cache import CacheResource
 from resources.database import SCHEME
-from resources.engine import EngineResource, checked
-from resources.event_log.opening import EMBEDDED
-from resources.lake import LakeResource
-from resources.online_store import OnlineStoreResource
-from resources.order_server import order_server
-from resources.registry import RegistryResource
-from resources.registry import checked as checked_registry
-from resources.schema_registry import schema_registry
-from resources.sources import (
-    EventLogResource,
-    LandingResource,
-    OrdersResource,
-    RatesResource,
-    RewardsResource,
-    SimulationResource,
-)
+
+if TYPE_CHECKING:
+    from aquifer.models.registry import Registry
+    from resources.lake import LakeResource
 
 Settings = Mapping[str, str]
 
@@ -62,17 +46,27 @@ def landing_folder(settings: Settings = os.environ) -> Path:
 
 
 def _local(settings: Settings) -> dict[str, Any]:
+    from resources.lake import LakeResource
+
     lake = settings.get("AQUIFER_LAKE") or str(home(settings) / "lake")
     return _wired(settings, LakeResource(root=lake, leases=_leases(settings)), "sail://")
 
 
 def _cluster(settings: Settings) -> dict[str, Any]:
+    from dagster_deltalake.config import LocalConfig
+
+    from resources.lake import LakeResource
+
     lake = _needed(settings, "AQUIFER_LAKE", "a folder or URL that the cluster reaches")
     resource = LakeResource(root=lake, leases=_leases(settings), storage=LocalConfig())
     return _wired(settings, resource, _needed(settings, "AQUIFER_ENGINE", "sc://host:port"))
 
 
 def _azure(settings: Settings) -> dict[str, Any]:
+    from dagster_deltalake.config import AzureConfig
+
+    from resources.lake import LakeResource
+
     lake = _needed(settings, "AQUIFER_LAKE", "abfss://container@account.dfs.core.windows.net/path")
     account = _needed(settings, "AZURE_STORAGE_ACCOUNT_NAME", "the storage account")
     storage = AzureConfig(account_name=account, use_azure_cli=True)
@@ -95,7 +89,42 @@ def resources(settings: Settings = os.environ) -> dict[str, Any]:
     return ENVIRONMENTS[name](settings)
 
 
-def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any]:
+def registry(settings: Settings = os.environ) -> "Registry":
+    """The model registry, without what else there is in an environment."""
+    from resources.model_registry import opened
+
+    return opened(_registry_uri(settings), _registry_folder(settings), _leases(settings))
+
+
+def _registry_uri(settings: Settings) -> str:
+    from resources.model_registry import checked
+
+    default = f"sqlite:///{_registry_folder(settings)}/mlflow.db"
+    return checked(settings.get("AQUIFER_MLFLOW") or default)
+
+
+def _registry_folder(settings: Settings) -> Path:
+    return home(settings) / "mlflow"
+
+
+def _wired(settings: Settings, lake: "LakeResource", engine: str) -> dict[str, Any]:
+    from aquifer.eventlog import RETENTION
+    from resources.cache import CacheResource
+    from resources.engine import EngineResource, checked
+    from resources.event_log.opening import EMBEDDED
+    from resources.online_store import OnlineStoreResource
+    from resources.order_server import order_server
+    from resources.registry import RegistryResource
+    from resources.schema_registry import schema_registry
+    from resources.sources import (
+        EventLogResource,
+        LandingResource,
+        OrdersResource,
+        RatesResource,
+        RewardsResource,
+        SimulationResource,
+    )
+
     sources = home(settings) / "sources"
     landing = LandingResource(folder=str(landing_folder(settings)))
     events = EventLogResource(
@@ -123,11 +152,9 @@ def _wired(settings: Settings, lake: LakeResource, engine: str) -> dict[str, Any
         "rewards": rewards,
         "rates": RatesResource(url=settings.get("AQUIFER_RATES_URL") or "", rewards=rewards),
         "registry": RegistryResource(
-            uri=checked_registry(
-                settings.get("AQUIFER_MLFLOW") or f"sqlite:///{home(settings)}/mlflow/mlflow.db"
-            ),
-            folder=str(home(settings) / "mlflow"),
-            lake=lake,
+            uri=_registry_uri(settings),
+            folder=str(_registry_folder(settings)),
+            leases=_leases(settings),
         ),
         "schemas": schema_registry(settings),
         "simulation": SimulationResource(orders=orders, rewards=rewards, landing=landing),

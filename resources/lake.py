@@ -1,16 +1,15 @@
 """The lake by URL, reached through dagster-deltalake's storage settings."""
 
 import re
-from pathlib import Path
 
 from dagster import ConfigurableResource
 from dagster_deltalake.config import AzureConfig, GcsConfig, LocalConfig, S3Config
 from pydantic import Field
 
 from aquifer.lake import Lake
-from aquifer.lease import FileLeases, Leases
+from aquifer.lease import Leases
 from aquifer.links import linked
-from resources.database import SCHEME, PostgresLeases
+from resources.database import leases_of
 
 
 class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -30,9 +29,7 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def _leases(self) -> Leases:
-        if self.leases.startswith(SCHEME):
-            return PostgresLeases(self.leases)
-        return FileLeases(Path(self.leases))
+        return leases_of(self.leases)
 
 
 def _plain(root: str) -> str:

@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING
 from dagster import ConfigurableResource, MetadataValue
 from pydantic import Field
 
-from aquifer.errors import SettingError
-from resources.lake import LakeResource
+from resources.model_registry import opened
 
 if TYPE_CHECKING:
     from aquifer.models.registry import Registry
-
-SCHEMES = ("sqlite", "postgresql", "http", "https")
 
 
 class RegistryResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -20,17 +17,11 @@ class RegistryResource(ConfigurableResource):  # type: ignore[type-arg]
 
     uri: str = Field(description="MLflow's tracking URI: a server, PostgreSQL or SQLite.")
     folder: str = Field(description="Folder of artifacts, studies and fetched bundles.")
-    lake: LakeResource
+    leases: str = Field(description="Folder of the leases, or URL of PostgreSQL.")
 
     @property
     def registry(self) -> "Registry":
-        from aquifer.models.registry import Registry
-
-        folder = Path(self.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        # A server keeps artifacts where it was told to.
-        artifacts = None if self.uri.startswith("http") else str(folder / "artifacts")
-        return Registry(self.uri, artifacts, folder / "bundles", self.lake.lake.leases)
+        return opened(self.uri, Path(self.folder), self.leases)
 
     @property
     def studies(self) -> str:
@@ -47,18 +38,3 @@ class RegistryResource(ConfigurableResource):  # type: ignore[type-arg]
         if self.uri.startswith("http"):
             return MetadataValue.url(f"{self.uri}/#/experiments/{experiment}/runs/{run}")
         return MetadataValue.text(f"{run} (`aquifer model ui` shows it)")
-
-
-def checked(uri: str) -> str:
-    """The URI, if it is one of a registry.
-
-    Raises:
-        SettingError: it is of another kind.
-    """
-    scheme = uri.partition(":")[0].partition("+")[0]
-    if scheme not in SCHEMES:
-        raise SettingError(
-            f"AQUIFER_MLFLOW begins with '{scheme}'; write http://host:port of an MLflow server, "
-            "or postgresql://user:password@host:port/database"
-        )
-    return uri

@@ -96,6 +96,9 @@ def up(
     simulate: Annotated[bool, typer.Option(help="Send live simulated events meanwhile.")] = False,
     rate: Annotated[float, typer.Option(help="Simulated events a second.")] = MODEST_RATE,
     fraud: Fraud = None,
+    serve_models: Annotated[
+        bool, typer.Option(help="Serve the champions over HTTP meanwhile, on port 8000.")
+    ] = False,
 ) -> None:
     """Start the Dagster UI and the daemon, sensors on, until Ctrl-C."""
     from aquifer import server
@@ -111,9 +114,12 @@ def up(
         free = _free(host, port)
         taken = f" (port {port} is taken)" if free != port else ""
         print(f"Dagster is at http://{host}:{free}{taken} in a moment; Ctrl-C ends it.", flush=True)
-        simulator = [sys.executable, "-m", "aquifer.cli", "simulate", "--rate", str(rate)]
+        command = [sys.executable, "-m", "aquifer.cli"]
+        simulator = [*command, "simulate", "--rate", str(rate)]
         simulator += ["--fraud", fraud] if fraud else []
         beside = {"the simulator": simulator} if simulate else {}
+        if serve_models:
+            beside["the model service"] = [*command, "model", "serve"]
         asked = server.serve(host, free, PROJECT, Path(os.environ["DAGSTER_HOME"]), beside)
     raise typer.Exit(0 if asked else 1)
 
@@ -299,10 +305,8 @@ def event_schemas(
 
 def main() -> None:
     """Run the command; what a person can mend is one line on standard error, and exit code 1."""
-    from dagster import BetaWarning, PreviewWarning
-
-    warnings.filterwarnings("ignore", category=BetaWarning)
-    warnings.filterwarnings("ignore", category=PreviewWarning)
+    # By what Dagster's warnings say, as not every command loads it.
+    warnings.filterwarnings("ignore", message=".* is currently in (beta|preview)")
     try:
         app()
     except AquiferError as error:

@@ -32,7 +32,9 @@ from resources.event_log.embedded import EmbeddedEventLog
 from resources.schema_registry import ConfluentRegistry
 
 TOPICS = ("pos.events", "pos.verdicts", "web.events", "mobile.events", "iot.readings")
-CONTRACTS = {table.reads.topic: table.contract for table in tables.events}
+CONTRACTS = {
+    table.reads.topic: table.contract for table in tables.events if table.reads.topic in TOPICS
+}
 READINGS = SILVER["silver.iot_readings"]
 START = datetime(2026, 3, 1, 8, 26, tzinfo=UTC)
 

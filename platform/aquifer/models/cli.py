@@ -70,7 +70,7 @@ def promote(
 ) -> None:
     """Let a version be champion, whatever its gates say."""
     registry = _registry()
-    registry.tags(_known(name), version)
+    registry.tags(name, version)
     move = registry.promote(name, version, getpass.getuser(), why)
     print(f"{name}: version {move.version} is champion; before, {move.before or 'none'} was")
 
@@ -78,7 +78,8 @@ def promote(
 @app.command()
 def rollback(name: Name, why: Why = "taken back by hand") -> None:
     """Let the champion before be champion again; what serves it follows at once."""
-    move = _registry().rollback(_known(name), getpass.getuser(), why)
+    # The registry says which models there are: to load them all takes as long as the rest.
+    move = _registry().rollback(name, getpass.getuser(), why)
     print(f"{name}: version {move.version} is champion again, and {move.before} no more")
 
 
@@ -130,7 +131,7 @@ def export(
 
 
 def _registry() -> "Registry":
-    registry: Registry = plugin("environment").resources()["registry"].registry
+    registry: Registry = plugin("environment").registry()
     return registry
 
 
