@@ -54,6 +54,9 @@ def serve(service: "Service", held: socket.socket, asked: Sequence[int]) -> None
     logger.setLevel(logging.INFO)
     config = uvicorn.Config(
         service.app(),
+        # uvloop takes one new connection a round: under load they would wait for seconds, those
+        # of who asks for the health among them.
+        loop="asyncio",
         log_config=None,
         access_log=False,
         server_header=False,
