@@ -66,7 +66,7 @@ class Customers(MadeUp):
         self.registries = RegistryResource(
             uri=f"sqlite:///{folder}/mlflow/mlflow.db",
             folder=str(folder / "mlflow"),
-            lake=self.lake_resource,
+            leases=str(folder / "leases"),
         )
         self.instance = DagsterInstance.ephemeral()
 

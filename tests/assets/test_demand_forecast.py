@@ -33,7 +33,7 @@ class Trained(Demand):
         self.registry = RegistryResource(
             uri=f"sqlite:///{folder}/mlflow.db",
             folder=str(folder / "mlflow"),
-            lake=self.lake_resource,
+            leases=str(folder / "leases"),
         )
         self.put("silver.invoice_lines", *by_turns(PRODUCTS))
         self.put("silver.products", *[product(f"{10000 + n}") for n in range(PRODUCTS)])

@@ -168,7 +168,7 @@ def test_a_registry_that_is_down_is_told_of_soon_and_the_champion_stays(trained)
     down = RegistryResource(
         uri="http://127.0.0.1:1",
         folder=str(trained.folder / "mlflow"),
-        lake=trained.lake_resource,
+        leases=str(trained.folder / "leases"),
     )
     began = time.monotonic()
     with pytest.raises(RegistryDown, match="MLflow does not answer"):

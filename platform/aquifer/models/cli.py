@@ -4,6 +4,8 @@ Belongs here: arguments. Does not: the work itself, which is loaded where it is 
 """
 
 import getpass
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,6 +130,21 @@ def export(
     from aquifer.models.export import export
 
     print(f"{export(_registry(), _known(name), to)} scores by itself: see edge.py in it")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the UI.")] = 5000,
+) -> None:
+    """Show MLflow's UI of the registry on this machine, until Ctrl-C."""
+    uri = plugin("environment").registry().uri
+    if uri.startswith("http"):
+        print(f"The registry is a server, which has a UI of its own: {uri}")
+        return
+    # It would else start workers for jobs that nobody asks for, and leave them behind.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    command = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
+    os.execve(sys.executable, [sys.executable, *command, "--host", "127.0.0.1"], environment)
 
 
 def _registry() -> "Registry":
