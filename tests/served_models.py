@@ -67,6 +67,30 @@ def without_number(model: onnx.ModelProto) -> onnx.ModelProto:
     return broken
 
 
+def without_number_above(model: onnx.ModelProto, limit: float) -> onnx.ModelProto:
+    """A model that comes to NaN when its first input is above a limit."""
+    broken = onnx.ModelProto()
+    broken.CopyFrom(model)
+    broken.graph.node[-1].output[0] = "whole"
+    broken.graph.initializer.extend(
+        [
+            helper.make_tensor("first", TensorProto.INT64, [], [0]),
+            helper.make_tensor("limit", TensorProto.FLOAT, [], [limit]),
+            helper.make_tensor("nothing", TensorProto.FLOAT, [], [0.0]),
+        ]
+    )
+    broken.graph.node.extend(
+        [
+            helper.make_node("Gather", ["features", "first"], ["given"], axis=1),
+            helper.make_node("Sub", ["limit", "given"], ["left"]),
+            helper.make_node("Log", ["left"], ["log"]),
+            helper.make_node("Mul", ["log", "nothing"], ["none"]),
+            helper.make_node("Add", ["whole", "none"], ["probability"]),
+        ]
+    )
+    return broken
+
+
 def register(registry: Registry, model: onnx.ModelProto) -> str:
     """Log a model and register it; its version."""
     octets = model.SerializeToString()

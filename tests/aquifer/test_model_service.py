@@ -25,6 +25,7 @@ from served_models import (
     register,
     serving,
     without_number,
+    without_number_above,
 )
 from ups import free_port, until
 from worlds import Streams
@@ -212,14 +213,14 @@ def lost(service: Service) -> str:
     return version
 
 
-def nameless(service: Service) -> str:
+def comes_to_nan(service: Service) -> str:
     """A version that comes to NaN."""
     return register(service.registry, without_number(graph(10)))
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
-    [(damaged, "checksum"), (lost, "cannot be used"), (nameless, "no number")],
+    [(damaged, "checksum"), (lost, "cannot be used"), (comes_to_nan, "no number")],
     ids=["damaged", "lost", "NaN"],
 )
 def test_a_version_that_cannot_be_used_leaves_the_champion_serving(service, make, said):
@@ -232,6 +233,18 @@ def test_a_version_that_cannot_be_used_leaves_the_champion_serving(service, make
         assert service.ready()
         service.registry.alias(MODEL, alias, service.first)
         until(lambda: not service.problem())
+
+
+def test_a_prediction_that_is_no_number_is_no_answer_and_is_counted(service):
+    version = register(service.registry, without_number_above(graph(10), 1_000))
+    service.registry.promote(MODEL, version, "a test", "by force")
+    until(lambda: service.champion() == version)
+    answer = service.predict({"features": {**FEATURES[ONE], "recency_days": 2_000}})
+    assert answer.status == 500
+    assert f"{MODEL} {version} predicts a probability that is no number" in answer.body["detail"]
+    assert service.metric("aquifer_model_not_finite_total") == 1
+    service.registry.rollback(MODEL, "a test", "no number")
+    until(lambda: service.champion() == service.first)
 
 
 def test_without_the_registry_it_serves_what_it_has_and_says_so(service):

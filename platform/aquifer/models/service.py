@@ -15,12 +15,11 @@ from functools import partial
 from itertools import islice
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Path, Request
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.background import BackgroundTask
 
 from aquifer.errors import PassingError
 from aquifer.features.online import OnlineStore
@@ -144,9 +143,11 @@ class Service:
         for answer, row in scored:
             self._log.put(partial(prediction.event, answer, row.inputs, prediction.SERVICE))
         self._metrics.predictions.labels(name, prediction.SERVICE).inc(len(scored))
-        shadow = BackgroundTask(self._shadow, served, scored) if served.challenger else None
+        beside = BackgroundTasks()
+        if served.challenger and scored:
+            beside.add_task(self._shadow, served.challenger, scored)
         found = answers[0]["found"] if one else True
-        return _json(answers[0] if one else answers, 200 if found else 404, shadow)
+        return _json(answers[0] if one else answers, 200 if found else 404, beside)
 
     async def _answers(
         self, served: Served, asks: Sequence[Ask], scored: list[tuple[dict[str, Any], Row]]
@@ -187,10 +188,10 @@ class Service:
             self._metrics.not_finite.labels(scorer.name, scorer.version).inc()
             raise HTTPException(500, f"{error}; tell who owns the model") from error
 
-    async def _shadow(self, served: Served, scored: list[tuple[dict[str, Any], Row]]) -> None:
+    async def _shadow(
+        self, challenger: Scorer, scored: Sequence[tuple[dict[str, Any], Row]]
+    ) -> None:
         """Let the challenger score what was answered; what hinders it hinders nobody."""
-        challenger = served.challenger
-        assert challenger is not None
         left = iter(scored)
         while part := list(islice(left, ROWS_AT_ONCE)):
             await asyncio.sleep(0)
@@ -298,7 +299,7 @@ def _difference(answered: dict[str, Any], beside: dict[str, Any]) -> float:
     return max((between(value, beside.get(name)) for name, value in answered.items()), default=0.0)
 
 
-def _json(content: Any, status: int, background: BackgroundTask | None = None) -> Response:
+def _json(content: Any, status: int, background: BackgroundTasks | None = None) -> Response:
     body = json.dumps(content, separators=(",", ":"))
     return Response(body, status, media_type="application/json", background=background)
 
