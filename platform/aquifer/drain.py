@@ -12,6 +12,7 @@ from functools import cached_property
 
 from aquifer.eventlog import EventReader
 from aquifer.flow import Flow
+from aquifer.lake import NOTHING
 from aquifer.loops import Loop
 from aquifer.quarantine import quarantine_name
 from aquifer.silver_events import EventTable
@@ -78,12 +79,13 @@ class Drain(Flow):
             silver: every silver table.
         """
         names = {name for table in self._appended for name in self.gold.reads(table) - {table}}
-        missing = [name for name in sorted(names) if not self._lake.exists(name)]
-        if missing:
+        if any(not self._lake.exists(name) for name in names):
             for table in silver:
                 table.ensure(self._lake)
-        if built := [name for name in missing if name in self.gold.contracts]:
-            self._build(built)
+        # One that a killed drain has begun exists, but has recorded nothing.
+        gold = sorted(names & self.gold.contracts.keys())
+        if unbuilt := [name for name in gold if self._lake.seq(name) == NOTHING]:
+            self._build(unbuilt)
 
     def _bronze(self, last: bool) -> bool:
         found = False
