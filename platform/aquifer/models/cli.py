@@ -18,10 +18,19 @@ from aquifer.plugins import plugin
 if TYPE_CHECKING:
     from aquifer.models.registry import Registry
 
-app = typer.Typer(help="Train, promote, take back and serve models.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A model, such as repeat_purchase.")]
 Why = Annotated[str, typer.Option(help="The reason, which is kept.")]
+
+
+@app.callback()
+def packages() -> None:
+    """Train, promote, take back and serve models."""
+    # Not imported above: a query need not load what Dagster's assets take.
+    from aquifer.models.packages import refuse_without_packages
+
+    refuse_without_packages()
 
 
 @app.command()

@@ -4,21 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aquifer.assets import permanent_errors_fail_at_once
-from aquifer.errors import SettingError
 from aquifer.models.errors import ScoringError
+from aquifer.models.packages import refuse_without_packages
 
 
 @contextmanager
 def told() -> Iterator[None]:
     """Fail a step with one line, and at once where a retry cannot help."""
     with permanent_errors_fail_at_once():
-        try:
-            from aquifer.models.scorer import NotFinite
-        except ModuleNotFoundError as error:
-            raise SettingError(
-                f"models take the package {error.name}, which is not installed; `make models` "
-                "installs what they need"
-            ) from error
+        refuse_without_packages()
+        from aquifer.models.scorer import NotFinite
+
         try:
             yield
         except NotFinite as error:
