@@ -364,6 +364,7 @@ def test_predictions_of_the_edge_wait_for_a_service_that_is_away_and_arrive_once
     away = edge(bundle, packages, *forwarding, nowhere, lines=asked(*CUSTOMERS[:20]))
     assert away.returncode == 0
     assert f"20 predictions wait in {spool}" in away.stderr
+    assert [*tmp_path.iterdir()] == [spool]
     kept = tmp_path / "kept.db"
     shutil.copy(spool, kept)
     there = f"http://127.0.0.1:{service.port}"

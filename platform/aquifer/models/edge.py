@@ -200,19 +200,24 @@ def main() -> int:
         print(f"edge: {error}", file=sys.stderr)
         return 2
     ended = threading.Event()
+    sending = (asked.spool, asked.forward, ended)
+    sender = threading.Thread(target=keep_forwarding, args=sending, daemon=True)
     if asked.forward:
-        sending = (asked.spool, asked.forward, ended)
-        threading.Thread(target=keep_forwarding, args=sending, daemon=True).start()
+        sender.start()
     try:
         whole = run(scorer, lines, 1 if lines is sys.stdin else ROWS_AT_ONCE, spool)
     except KeyboardInterrupt:
         whole = True
     ended.set()
+    if asked.forward:
+        # Who closes the spool last brings all of it into the one file.
+        sender.join()
     if spool:
         why = forward(spool, asked.forward) if asked.forward else None
         if count := spool.count():
             reason = f", as {asked.forward} does not take them: {why}" if why else ""
             print(f"edge: {count} predictions wait in {asked.spool}{reason}", file=sys.stderr)
+        spool.close()
     return 0 if whole else 1
 
 
