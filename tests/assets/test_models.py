@@ -3,12 +3,14 @@
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import time
 from datetime import timedelta
 
 import pytest
+from conftest import start
 from customers import FIRST, Customers, constant, failed_checks, failure, purchase, rhythms
 from dagster import AssetKey
 
@@ -131,6 +133,19 @@ def test_a_version_that_is_promoted_by_force_is_taken_back_and_not_promoted_agai
     assert "version 2 of repeat_purchase was taken back (it is bad)" in failure(result)
     assert trained.run("predictions").success
     assert {row["model_version"] for row in trained.rows(PREDICTIONS)} == {"1"}
+
+
+def test_a_rollback_by_the_command_takes_less_than_5_seconds_of_processor(trained):
+    """Of processor, as others on the machine would count in a time by the clock."""
+    trained.registry.promote(NAME, "2", "someone", "by force")
+    command = start("model", "rollback", NAME, home=trained.folder)
+    _, status, used = os.wait4(command.pid, 0)
+    command.returncode = os.waitstatus_to_exitcode(status)
+    said, told = command.communicate()
+    assert (command.returncode, told) == (0, "")
+    assert said == f"{NAME}: version 1 is champion again, and 2 no more\n"
+    assert trained.registry.version(NAME, CHAMPION) == "1"
+    assert used.ru_utime + used.ru_stime < 5
 
 
 def test_an_artifact_that_is_damaged_is_refused_and_predictions_stay(trained):
