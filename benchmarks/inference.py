@@ -96,7 +96,7 @@ def another_version(registry: Registry) -> tuple[str, str]:
     """The champion's version, and another of the same graph."""
     version = registry.version(MODEL, CHAMPION)
     held = registry.client.get_model_version(MODEL, version)
-    return version, registry.register(MODEL, held.source, held.run_id, "for a benchmark")
+    return version, registry.register(MODEL, held.model_id, held.run_id, "for a benchmark")
 
 
 @contextmanager

@@ -35,6 +35,7 @@ def invoice_files() -> list[Path]:
 LONGEST = (
     *("parity", "server_faults"),
     *("killed_runs", "drain_faults", "storage_faults", "batch_boundaries", "bad_input"),
+    "model_server",
     *("gold_changes", "up", "warm_runs", "snapshots", "store_sales", "serving", "windows"),
     *("alerts", "drain", "numbers", "command", "maintenance", "proportional_work", "redelivery"),
 )

@@ -100,7 +100,7 @@ class Customers(MadeUp):
             rows = self.registry.reference(name, "1")
             parquet.write_table(rows, self.folder / REFERENCE)
             mlflow.log_artifact(str(self.folder / REFERENCE))
-        return self.registry.register(name, info.model_uri, run.info.run_id, "made by hand")
+        return self.registry.register(name, info.model_id, run.info.run_id, "made by hand")
 
     def run(
         self, *layers: str, model: Model = repeat_purchase, trials: int = 3

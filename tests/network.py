@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 CHUNK_BYTES = 65_536
@@ -12,10 +13,12 @@ class Network:
 
     Args:
         to: the server's port.
+        look: is shown what is passed, before it is.
     """
 
-    def __init__(self, to: int) -> None:
+    def __init__(self, to: int, look: Callable[[bytes], None] = lambda chunk: None) -> None:
         self._to = to
+        self._look = look
         self._open = threading.Event()
         self._open.set()
         self._sockets: list[socket.socket] = []
@@ -56,6 +59,7 @@ class Network:
         with suppress(OSError):
             while chunk := source.recv(CHUNK_BYTES):
                 self._open.wait()
+                self._look(chunk)
                 target.sendall(chunk)
         for end in (source, target):
             with suppress(OSError):

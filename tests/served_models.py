@@ -111,7 +111,7 @@ def register(registry: Registry, model: onnx.ModelProto) -> str:
             save_as_external_data=False,
             metadata={"manifest": manifest},
         )
-    return registry.register(MODEL, info.model_uri, run.info.run_id, "made up")
+    return registry.register(MODEL, info.model_id, run.info.run_id, "made up")
 
 
 class Answer(NamedTuple):

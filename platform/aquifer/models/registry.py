@@ -143,11 +143,11 @@ class Registry:
             found: ModelVersion = self.client.get_model_version(name, version)
         return dict(found.tags)
 
-    def register(self, name: str, source: str, run: str, description: str) -> str:
+    def register(self, name: str, model: str, run: str, description: str) -> str:
         """Make a logged model the next version; the version.
 
         Args:
-            source: URI of the logged model.
+            model: id of the logged model.
             run: id of the run that logged it.
         """
         with answered():
@@ -155,7 +155,14 @@ class Registry:
                 self.client.create_registered_model(name)
             # Where MLflow looks up what `models:/` names, here and in `bundle`.
             set_tracking_uri(self.uri)
-            made = self.client.create_model_version(name, source, run, description=description)
+            made = self.client.create_model_version(
+                # Of the id alone a database makes a version, a server does not.
+                name,
+                f"models:/{model}",
+                run,
+                description=description,
+                model_id=model,
+            )
         return str(made.version)
 
     def tag(self, name: str, version: str, key: str, value: str) -> None:
@@ -306,4 +313,7 @@ def answered() -> Iterator[None]:
         said = str(error).splitlines()[0]
         if error.error_code in ABSENT:
             raise RegistryError(f"MLflow has not what was asked for: {said}") from error
-        raise RegistryDown(f"MLflow does not answer: {said}") from error
+        raise RegistryDown(
+            f"MLflow does not answer: {said}; start the server or database that AQUIFER_MLFLOW "
+            "names, and try again"
+        ) from error

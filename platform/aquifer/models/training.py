@@ -235,7 +235,7 @@ def _registered(
     text: str,
     verdicts: Sequence[Gate],
 ) -> str:
-    version = registry.register(name, info.model_uri, run, text)
+    version = registry.register(name, info.model_id, run, text)
     for gate in verdicts:
         registry.tag(name, version, f"{gates.GATE}{gate.name}", gate.verdict)
     registry.alias(name, CHALLENGER, version)
