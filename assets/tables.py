@@ -31,7 +31,10 @@ EVENT_SCHEMAS = Path(__file__).parent / "schemas"
 bronze = catalogue.declared(assets.bronze, BronzeTable)
 silver = catalogue.declared(assets.silver, SilverTable)
 events = [table for table in silver if isinstance(table, EventTable)]
-stream = catalogue.declared(assets.stream, StreamTable)
+stream = [
+    *catalogue.declared(assets.stream, StreamTable),
+    *catalogue.declared(assets.models, StreamTable),
+]
 serving = [
     *catalogue.declared(assets.serving, MergedView),
     *catalogue.declared(assets.serving, ServingView),

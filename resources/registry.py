@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 from dagster import ConfigurableResource, MetadataValue
 from pydantic import Field
 
+from aquifer.models.live_champion import LiveChampions
 from resources.model_registry import opened
 
 if TYPE_CHECKING:
     from aquifer.models.registry import Registry
+
+SQLITE = "sqlite:///"
 
 
 class RegistryResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -22,6 +25,16 @@ class RegistryResource(ConfigurableResource):  # type: ignore[type-arg]
     @property
     def registry(self) -> "Registry":
         return opened(self.uri, Path(self.folder), self.leases)
+
+    @property
+    def champions(self) -> LiveChampions:
+        """What streams score with."""
+        return LiveChampions(self._begun)
+
+    def _begun(self) -> "Registry | None":
+        """The registry, unless it is a database that nobody has begun."""
+        path = self.uri.removeprefix(SQLITE)
+        return None if path != self.uri and not Path(path).exists() else self.registry
 
     @property
     def studies(self) -> str:

@@ -13,17 +13,14 @@ from aquifer.automation import never
 from aquifer.checks import compile_checks
 from aquifer.contract import Contract, table_metadata
 from aquifer.engine import register
-from aquifer.lake import DELETED
 from aquifer.runtime import Runtime
 from aquifer.specs import asset_key
+from aquifer.stream_table import StreamTable
 
 ACCOUNTED = "rows_accounted"
 READABLE = "readable"
 WITHIN_SHARE = "quarantine_share"
 BLOCKING = {ACCOUNTED, WITHIN_SHARE}
-
-LIVE = f"not {DELETED}"
-"""SQL of the rows that stand in a table which keeps those that are no more."""
 
 
 def bronze_check_specs(name: str, *, skips_unreadable: bool) -> list[AssetCheckSpec]:
@@ -149,6 +146,35 @@ def contract_check_results(
         )
         for check in checks
     ]
+
+
+def stream_check_specs(table: StreamTable) -> list[AssetCheckSpec]:
+    """The checks of a stream table: those of its contract, and whether it goes on."""
+    key = asset_key(table.name)
+    return [
+        *contract_check_specs(table.name, table.contract),
+        *(AssetCheckSpec(n, asset=key, description=asked) for n, asked in table.checks.items()),
+    ]
+
+
+def stream_check_results(runtime: Runtime, table: StreamTable) -> list[AssetCheckResult]:
+    """What the checks say of a stream table that was advanced."""
+    where = table.checked(runtime.lake)
+    return [
+        *contract_check_results(runtime, table.name, table.contract, where),
+        *going_on(table, None),
+    ]
+
+
+def going_on(table: StreamTable, why_not: str | None) -> Iterator[AssetCheckResult]:
+    """What is said of a stream table that goes on, or why it does not."""
+    for name in table.checks:
+        yield AssetCheckResult(
+            passed=why_not is None,
+            asset_key=asset_key(table.name),
+            check_name=name,
+            description=why_not,
+        )
 
 
 def _accounted(name: str) -> AssetCheckSpec:

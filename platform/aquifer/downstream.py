@@ -14,7 +14,7 @@ from aquifer.flow import Flow
 from aquifer.gold import Gold
 from aquifer.lake import NOTHING, Lake
 from aquifer.loops import Loop
-from aquifer.stream_table import StreamTable
+from aquifer.stream_table import Stalled, StreamTable
 
 LOOK_SECONDS = 1.0
 """How often to look for what has come in."""
@@ -55,7 +55,11 @@ class Downstream(Flow):
         for table in self.streams:
             if (last or self._is_due(table.name)) and self._lags(table):
                 self._begin(table.name, table.every.total_seconds())
-                found |= self._added(table.advance(self.runtime))
+                try:
+                    if not table.waits(self.runtime):
+                        found |= self._added(table.advance(self.runtime))
+                except Stalled as error:
+                    self.tally.stall(table.name, str(error))
         return found
 
     def _follow(self, last: bool) -> bool:

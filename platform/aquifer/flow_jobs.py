@@ -38,6 +38,7 @@ from aquifer.flow_report import FlowReport
 from aquifer.gold import Gold
 from aquifer.lake import Lake
 from aquifer.loops import Loops
+from aquifer.models.live_champion import LiveChampions
 from aquifer.runtime import Runtime
 from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
@@ -116,9 +117,10 @@ def downstream_job(
         gold: the gold tables.
     """
 
-    @op(required_resource_keys={"lake", "engine", "schemas"})
+    @op(required_resource_keys={"lake", "engine", "schemas", "registry"})
     def follow_streams(context: OpExecutionContext, config: FlowConfig) -> None:
-        with _runtime(context, DOWNSTREAM) as runtime:
+        champions = context.resources.registry.champions
+        with _runtime(context, DOWNSTREAM, champions) as runtime:
             remote = context.resources.engine.remote
             downstream = Downstream(runtime, remote, tables, gold, streams=streams)
             _run(downstream, FlowReport(context, downstream, streams), config)
@@ -136,11 +138,14 @@ def downstream_job(
 
 
 @contextmanager
-def _runtime(context: OpExecutionContext, lease: str) -> Iterator[Runtime]:
+def _runtime(
+    context: OpExecutionContext, lease: str, champions: LiveChampions | None = None
+) -> Iterator[Runtime]:
     """What the one run at work needs."""
     lake: Lake = context.resources.lake.lake
     with permanent_errors_fail_at_once(), lake.leases.hold([lease]):
-        yield Runtime(context.resources.engine.spark_session, lake, context.resources.schemas)
+        session = context.resources.engine.spark_session
+        yield Runtime(session, lake, context.resources.schemas, champions)
 
 
 def _run(flow: Flow, report: FlowReport, config: FlowConfig) -> None:
@@ -196,7 +201,8 @@ def downstream_sensor(
 
     def lacking(context: SensorEvaluationContext) -> list[str]:
         lake: Lake = context.resources.lake.lake
-        behind = [table.name for table in streams if lags(lake, table, live)]
+        asking = [table for table in streams if table.asks_for_runs]
+        behind = [table.name for table in asking if lags(lake, table, live)]
         return [*behind, *marts_behind(lake, gold, events)]
 
     return _lag_sensor(

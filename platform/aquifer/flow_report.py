@@ -20,10 +20,10 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from aquifer.advance import Advance
 from aquifer.asset_checks import (
     BLOCKING,
-    LIVE,
     bronze_check_results,
     check_results,
-    contract_check_results,
+    going_on,
+    stream_check_results,
 )
 from aquifer.assets import bronze_lineage, silver_lineage
 from aquifer.dbt_assets import GoldTranslator, gold_metadata
@@ -51,6 +51,7 @@ class FlowReport:
         self._streams = {table.name: table for table in streams}
         self._translator = GoldTranslator(flow.gold, None)
         self._verdicts: dict[tuple[object, str], bool] = {}
+        self._stalled: dict[str, str] = {}
 
     def tell(self, seconds: float) -> None:
         """Tell what was done within so many seconds."""
@@ -64,6 +65,11 @@ class FlowReport:
             self._checked(_evaluation(check) for check in told.check_results or ())
         for event in built:
             self._tell_built(event)
+        for name, why in self._flow.tally.stalled.items():
+            if self._stalled.get(name) != why:
+                self._context.log.error(f"{name}: {why}")
+            self._checked(_evaluation(each) for each in going_on(self._streams[name], why))
+        self._stalled = dict(self._flow.tally.stalled)
 
     def _told(self, advance: Advance) -> MaterializeResult[Any]:
         if table := self._silver.get(advance.table):
@@ -72,9 +78,7 @@ class FlowReport:
             lineage = silver_lineage(table)
             return materialization(advance, lineage=lineage, checks=checks, standing=standing)
         if stream := self._streams.get(advance.table):
-            verdicts = contract_check_results(
-                self._flow.runtime, stream.name, stream.contract, LIVE
-            )
+            verdicts = stream_check_results(self._flow.runtime, stream)
             return materialization(advance, lineage=stream_lineage(stream), checks=verdicts)
         topic = self._bronze[advance.table]
         checks = bronze_check_results(advance, skips_unreadable=topic.skips_unreadable)

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from upath import UPath
 
 from aquifer.lake import Lake
+from aquifer.models.live_champion import LiveChampions
 from aquifer.schema_source import SchemaSource
 
 SCRATCH = "_staging"
@@ -32,11 +33,13 @@ class Runtime:
 
     Args:
         schemas: where the schemas of binary events are found; None: no event is binary.
+        champions: the models that streams score with; None: none.
     """
 
     session: SparkSession
     lake: Lake
     schemas: SchemaSource | None = None
+    champions: LiveChampions | None = None
 
     @contextmanager
     def names(self) -> Iterator[None]:

@@ -5,6 +5,8 @@ Belongs here: their specs, checks and column lineage. Does not: how a table is a
 """
 
 from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from dagster import (
@@ -14,9 +16,10 @@ from dagster import (
     multi_asset,
 )
 
-from aquifer.asset_checks import LIVE, contract_check_results, contract_check_specs
+from aquifer.asset_checks import stream_check_results, stream_check_specs
 from aquifer.assets import code_version, permanent_errors_fail_at_once
-from aquifer.automation import RETRIES, gone_stale
+from aquifer.automation import RETRIES, gone_stale, upstream_advanced
+from aquifer.models.stream_scores import ScoreTable
 from aquifer.runtime import Runtime
 from aquifer.specs import Lineage, materialization, table_spec
 from aquifer.stream_lineage import window_lineage
@@ -26,6 +29,7 @@ from aquifer.stream_windows import WindowedTable
 
 def stream_asset(table: StreamTable) -> AssetsDefinition:
     """The asset of a stream table."""
+    followed = [upstream_advanced(table.upstreams)] if table.follows else []
 
     @multi_asset(
         name=table.name.replace(".", "_"),
@@ -33,21 +37,24 @@ def stream_asset(table: StreamTable) -> AssetsDefinition:
             table_spec(
                 table.name,
                 table.contract,
-                deps=table.upstreams,
+                deps=[*table.upstreams, *table.follows],
                 kinds={"stream", "deltalake", "spark"},
                 code_version=code_version(table.schema, table.code),
-                condition=gone_stale(),
+                condition=reduce(or_, [*followed, gone_stale()]),
             )
         ],
-        check_specs=contract_check_specs(table.name, table.contract),
-        required_resource_keys={"lake", "engine"},
+        check_specs=stream_check_specs(table),
+        required_resource_keys={"lake", "engine", *table.resources},
         retry_policy=RETRIES,
     )
     def catch_up(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
-        runtime = Runtime(context.resources.engine.spark_session, context.resources.lake.lake)
+        resources = context.resources
+        champions = resources.registry.champions if "registry" in table.resources else None
+        session, lake = resources.engine.spark_session, resources.lake.lake
+        runtime = Runtime(session, lake, champions=champions)
         with permanent_errors_fail_at_once():
             advanced = table.catch_up(runtime)
-            checks = contract_check_results(runtime, table.name, table.contract, LIVE)
+            checks = stream_check_results(runtime, table)
         yield materialization(advanced, lineage=stream_lineage(table), checks=checks)
 
     return catch_up
@@ -55,4 +62,6 @@ def stream_asset(table: StreamTable) -> AssetsDefinition:
 
 def stream_lineage(table: StreamTable) -> Lineage:
     """The columns that each column is made from, as far as a query tells."""
+    if isinstance(table, ScoreTable):
+        return table.lineage()
     return window_lineage(table) if isinstance(table, WindowedTable) else {}

@@ -22,6 +22,7 @@ import pyarrow as pa
 from aquifer.advance import Advance
 from aquifer.contract import Contract, arrow_schema, contract_fields, keys, table_metadata
 from aquifer.engine import register
+from aquifer.errors import AquiferError
 from aquifer.instants import instant
 from aquifer.lake import DELETED, MONTH, NOTHING, Lake, quoted
 from aquifer.masking import sample_markdown
@@ -32,6 +33,13 @@ from aquifer.silver_events import WATERMARK
 EVENTS_PER_ADVANCE = 500_000
 
 Row = dict[str, Any]
+
+LIVE = f"not {DELETED}"
+"""SQL of the rows that stand."""
+
+
+class Stalled(AquiferError):
+    """A table cannot go on until what it takes is mended; others of the same events can."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +74,15 @@ def watermark_of(upstream: str) -> str:
     return f"{WATERMARK}:{upstream}"
 
 
-def step_of(lake: Lake, name: str, upstream: str) -> Step:
-    """What a table has to take in of an upstream table of events."""
+def step_of(lake: Lake, name: str, upstream: str, events: int = EVENTS_PER_ADVANCE) -> Step:
+    """What a table has to take in of an upstream table of events, about so many of them."""
     # Asked for first: a watermark of events that are not taken in yet would make them late.
     watermark = lake.progress(upstream, WATERMARK)
     snapshot = lake.snapshot(upstream)
     since, before = (lake.progress(name, mark) for mark in (upstream, watermark_of(upstream)))
     upto = snapshot.seq
     if upto > since:
-        upto = lake.reach(upstream, since, snapshot.seq, EVENTS_PER_ADVANCE)
+        upto = lake.reach(upstream, since, snapshot.seq, events)
     # Nothing is late before all that has come in is taken in.
     now = max(before, watermark) if upto == snapshot.seq else before
     return Step(upstream, since, upto, snapshot.version, before, now)
@@ -113,6 +121,38 @@ class StreamTable(ABC):
     @abstractmethod
     def code(self) -> str:
         """What decides the rows: its change is a new version of the code."""
+
+    @property
+    def follows(self) -> Sequence[str]:
+        """Assets that are no tables, whose materialisation asks for its own."""
+        return []
+
+    @property
+    def resources(self) -> Sequence[str]:
+        """The keys of the resources that it takes beside lake and engine."""
+        return []
+
+    @property
+    def checks(self) -> Mapping[str, str]:
+        """Checks that pass while it is not stalled, each with what it asks for."""
+        return {}
+
+    @property
+    def asks_for_runs(self) -> bool:
+        """Whether what it has yet to take in starts a run."""
+        return True
+
+    def checked(self, lake: Lake) -> str:
+        """SQL of the rows that the contract's checks look at."""
+        return LIVE
+
+    def waits(self, runtime: Runtime) -> bool:
+        """Whether it takes in nothing for now, as something is not there yet.
+
+        Raises:
+            Stalled: it is there, and cannot be used.
+        """
+        return False
 
     @abstractmethod
     def take_in(self, runtime: Runtime, counts: Counts) -> None:

@@ -17,13 +17,26 @@ class Tally:
     _advances: dict[str, Advance] = field(default_factory=dict)
     _built: dict[str, dict[str, Any]] = field(default_factory=dict)
     _whole: dict[str, str] = field(default_factory=dict)
+    _stalled: dict[str, str] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def add(self, advance: Advance) -> None:
-        """Add an advance of a bronze or silver table."""
+        """Add an advance of a table."""
         with self._lock:
+            self._stalled.pop(advance.table, None)
             before = self._advances.get(advance.table)
             self._advances[advance.table] = before.plus(advance) if before else advance
+
+    def stall(self, table: str, why: str) -> None:
+        """Keep why a table cannot go on, until it does."""
+        with self._lock:
+            self._stalled[table] = why
+
+    @property
+    def stalled(self) -> dict[str, str]:
+        """The tables that cannot go on, each with the reason."""
+        with self._lock:
+            return dict(self._stalled)
 
     def note(self, event: dict[str, Any]) -> None:
         """Keep dbt's event of a finished model or test, instead of the one before.

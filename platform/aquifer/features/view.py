@@ -34,9 +34,11 @@ from aquifer.daily import Days
 from aquifer.engine import register
 from aquifer.features.online import OnlineStore, push
 from aquifer.gold_lineage import query_lineage
-from aquifer.lake import DELETED, NOTHING, SEQUENCE, Lake
+from aquifer.instants import micros
+from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake
 from aquifer.masking import sample_markdown
 from aquifer.runtime import Runtime
+from aquifer.spans import Span, within
 
 DAY, EVENT_TIME = "day", "event_time"
 
@@ -70,11 +72,15 @@ class Upstream:
 
     Args:
         table: a table whose rows carry `_seq` and stay, marked `_deleted`, when they are no more.
-        time: its column of the instant or day from which a row can change a feature.
+        time: its column of the instant or day from which a row can change a feature; None: it is
+            looked up as it stands, and what changes in it makes no day out of date.
+        back: how many days a query looks at, the last one included, of a table of events; None: all
+            there are.
     """
 
     table: DatedTable
-    time: str
+    time: str | None
+    back: int | None = None
 
     @property
     def name(self) -> str:
@@ -90,20 +96,34 @@ class Upstream:
         """Its columns, with their types in Spark SQL."""
         return {column.name: column.spark_type for column in contract_fields(self.table.contract)}
 
-    def relation(self, lake: Lake) -> str:
-        """A common table expression of its live rows; of a table that does not exist yet, none."""
+    def relation(self, lake: Lake, days: Days | None = None) -> str:
+        """A common table expression of its live rows; of a table that does not exist yet, none.
+
+        Args:
+            days: what is asked about; of a table of which a query looks at some days, others are
+                left out.
+        """
         if lake.exists(self.name):
-            return f"{self.alias} as (select * from {self.name} where not {DELETED})"
+            looked_at = f" and {self._within(days)}" if days and self.back else ""
+            return f"{self.alias} as (select * from {self.name} where not {DELETED}{looked_at})"
         nulls = ", ".join(
             f"cast(null as {kind}) as `{name}`" for name, kind in self.columns.items()
         )
         return f"{self.alias} as (select {nulls} where false)"
 
+    def _within(self, days: Days) -> str:
+        """SQL of the rows that a query about days looks at."""
+        assert self.time is not None
+        first = max(days.first.toordinal() - (self.back or 0) + 1, 1)
+        bounds = (first, min(days.last.toordinal() + 1, date.max.toordinal()))
+        begin, end = (micros(datetime.fromordinal(day).replace(tzinfo=UTC)) for day in bounds)
+        return within(self.time, [Span(begin, end)], MONTH)
+
     def day(
         self, lake: Lake, since: int, pick: Callable[[pa.ChunkedArray], pa.Scalar]
     ) -> date | None:
         """The first or last day of the rows above a `_seq`."""
-        if not lake.exists(self.name):
+        if self.time is None or not lake.exists(self.name):
             return None
         rows = lake.read(self.name, [self.time], [(SEQUENCE, ">", since)])
         at = pick(rows[self.time]).as_py()
@@ -122,6 +142,8 @@ class FeatureView:
             layer; its rows are those of these days, without `event_time`. It must not look at what
             happened at the `event_time` of a row or after.
         every: how many days lie between two for which it is computed, the Sundays among them.
+        lasts: for how many days features stand in for later ones that are not computed yet; as many
+            as `every`, if it is not said.
     """
 
     name: str
@@ -129,6 +151,12 @@ class FeatureView:
     reads: Sequence[Upstream]
     query: str
     every: int = 1
+    lasts: int | None = None
+
+    @property
+    def within(self) -> timedelta:
+        """How old features may be, at most, that are joined to an instant."""
+        return timedelta(days=self.lasts or self.every)
 
     @cached_property
     def entity(self) -> list[str]:
@@ -149,7 +177,8 @@ class FeatureView:
     @property
     def code(self) -> str:
         """What decides the rows: its change is a new version of the code."""
-        return f"{self.query} {self.every}"
+        looked_at = [each.back for each in self.reads]
+        return f"{self.query} {self.every} {looked_at}"
 
     def lineage(self) -> dict[str, list[tuple[str, str]]]:
         """The upstream columns that each column is made from."""
@@ -178,9 +207,10 @@ class FeatureView:
             if lake.seq(each.name) > since.get(each.name, NOTHING)
             and (day := each.day(lake, since.get(each.name, NOTHING), pc.min))
         ]
-        # Also where nothing happened since, days have gone by.
-        new = date.fromordinal(max(lake.progress(self.name, COMPUTED), 0) + 1)
-        touched = max(min([new, *changed]), first)
+        if (computed := lake.progress(self.name, COMPUTED)) > 0:
+            # Also where nothing happened since, days have gone by.
+            changed.append(date.fromordinal(computed + 1))
+        touched = max(min(changed, default=date.max), first)
         return Days(touched, last) if touched <= last else None
 
     def advance(self, runtime: Runtime, store: OnlineStore, days: Days, first: date) -> Advance:
@@ -240,7 +270,7 @@ class FeatureView:
         )
         relations = [
             f"days as ({self._days(days)})",
-            *(each.relation(lake) for each in self.reads),
+            *(each.relation(lake, days) for each in self.reads),
         ]
         return f"with {', '.join(relations)} select {columns} from ({self.query})"
 
@@ -270,18 +300,27 @@ _END = f"cast(date_add({DAY}, 1) as timestamp)"
 
 
 def feature_view(
-    contract: type[Contract], *, reads: Mapping[DatedTable, str], every: int = 1
+    contract: type[Contract],
+    *,
+    reads: Mapping[DatedTable, str | None],
+    back: Mapping[DatedTable, int] | None = None,
+    every: int = 1,
+    lasts: int | None = None,
 ) -> Callable[[Callable[[], str]], FeatureView]:
     """Declare a feature view by a function that gives its query; its name is the view's.
 
     Args:
-        reads: the upstream tables, each with its column of time.
-        every, contract: as of `FeatureView`.
+        reads: the upstream tables, each with its column of time, if it has one; see `Upstream`.
+        back: of tables of events, how many days the query looks at; see `Upstream`.
+        every, lasts, contract: as of `FeatureView`.
     """
 
     def declare(query: Callable[[], str]) -> FeatureView:
-        upstreams = [Upstream(table, time) for table, time in reads.items()]
-        return FeatureView(f"features.{query.__name__}", contract, upstreams, query(), every)
+        upstreams = [
+            Upstream(table, time, (back or {}).get(table)) for table, time in reads.items()
+        ]
+        name = f"features.{query.__name__}"
+        return FeatureView(name, contract, upstreams, query(), every, lasts)
 
     return declare
 

@@ -116,9 +116,10 @@ class Lookup:
         ]
         if asked:
             for view in model.features:
-                entities = [[(asks[n].entity or {})[c] for c in view.entity] for n in asked]
-                for n, held in zip(asked, await self._features(view, entities), strict=True):
-                    known[n].append(held)
+                told = [n for n in asked if {*view.entity} <= (asks[n].entity or {}).keys()]
+                entities = [[(asks[n].entity or {})[c] for c in view.entity] for n in told]
+                for n, held in zip(told, await self._features(view, entities), strict=True):
+                    known[n].append({} if held is None and model.takes_unknown else held)
         return known
 
     async def _features(
@@ -167,6 +168,8 @@ def _check(model: Model, names: Sequence[str], place: int, ask: Ask) -> None:
         )
     for name, kind in columns.items():
         if name not in ask.entity:
+            if model.takes_unknown:
+                continue
             raise BadInput(place, ["entity", name], "it is missing")
         value = ask.entity[name]
         # Half a surrogate pair is text to JSON, and cannot be looked up.
@@ -181,8 +184,9 @@ WORDS: Mapping[type, str] = {str: "text", int: "a whole number"}
 
 def _types(model: Model) -> dict[str, type]:
     """The type of each column of the entity of a model."""
-    columns = {field.name: field for field in contract_fields(model.contract)}
-    return {name: str if columns[name].spark_type == "string" else int for name in model.entity}
+    contracts = [model.contract, *(view.contract for view in model.features)]
+    columns = {field.name: field for each in contracts for field in contract_fields(each)}
+    return {n: str if columns[n].spark_type == "string" else int for n in model.looked_up_by}
 
 
 def _row(names: Sequence[str], ask: Ask, known: Sequence[Mapping[str, Any] | None]) -> Row | None:
@@ -192,7 +196,7 @@ def _row(names: Sequence[str], ask: Ask, known: Sequence[Mapping[str, Any] | Non
         if features is None:
             return None
         held |= features
-        times.append(features["event_time"])
+        times += [features["event_time"]] if features else []
     inputs = {name: held.get(name) for name in names} | (ask.features or {})
     return Row(ask.entity, inputs, min(times, default=None))
 

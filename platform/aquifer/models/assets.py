@@ -41,12 +41,8 @@ class TrainingConfig(Config):
 
 def model_assets(model: Model) -> list[AssetsDefinition]:
     """What a model is in the graph."""
-    return [
-        _challenger(model),
-        _champion(model),
-        _predictions(model),
-        monitoring_asset(model),
-    ]
+    of_batch = [_predictions(model)] if model.batch else []
+    return [_challenger(model), _champion(model), *of_batch, monitoring_asset(model)]
 
 
 def _challenger(model: Model) -> AssetsDefinition:

@@ -17,6 +17,7 @@ def card(
     loss: str,
     data: TrainingSet,
     choice: Choice,
+    threshold: float | None,
     found: Mapping[str, float],
     baseline: Mapping[str, float],
     verdicts: Sequence[Gate],
@@ -25,6 +26,7 @@ def card(
 
     Args:
         loss: what its loss is called.
+        threshold: from which value on its output is acted upon.
         found, baseline: the figures of the model and of the baseline on the holdout.
     """
     parameters = ", ".join(f"{name} {value:.4g}" for name, value in choice.parameters.items())
@@ -51,6 +53,7 @@ def card(
         "",
         f"{choice.family}{_best(choice)}: {parameters}.",
         "",
+        *([f"What it finds is acted upon from {threshold:.4f} on.", ""] if threshold else []),
         "## Holdout",
         "",
         f"The model learns to lose little ({loss}).",

@@ -16,10 +16,11 @@ from aquifer.features.online import entity_key
 from aquifer.models import figures
 from aquifer.models.classifier import PROBABILITY, Classifier
 from aquifer.models.errors import TrainingError
-from aquifer.models.evaluation import Floats, calibration_error
+from aquifer.models.evaluation import Floats, average_precision_bounds, calibration_error
 from aquifer.models.families import FAMILIES, learned
 from aquifer.models.learner import Fitted, Learner, Outputs
 from aquifer.models.model import Model
+from aquifer.models.scorer import Input
 from aquifer.models.training_set import (
     Part,
     Pinned,
@@ -27,6 +28,7 @@ from aquifer.models.training_set import (
     inputs_of,
     joined,
     refuse_poor,
+    with_event_features,
 )
 from aquifer.models.tuning import Choice, Tuning
 from aquifer.runtime import Runtime
@@ -51,8 +53,19 @@ class Classification(Learner):
     def training_set(self, runtime: Runtime, pinned: Pinned) -> TrainingSet:
         model = self.classifier
         examples = pinned.with_tables(model.tables, model.examples)
-        rows = joined(runtime, pinned, examples, model.features)
         inputs = [e for view, names in model.features.items() for e in inputs_of(view, names)]
+        with runtime.staging() as place:
+            if model.event:
+                examples = with_event_features(runtime, pinned, examples, model.event, place)
+                # Of some that an event is about nothing is known yet, or there is nobody.
+                known = [Input(each.name, each.categories) for each in inputs]
+                inputs = [*inputs_of(model.event, model.event.features), *known]
+            rows = joined(runtime, pinned, examples, model.features)
+        if not len(rows):
+            raise TrainingError(
+                f"{model.name} has no example at all: {' and '.join(model.tables)} hold none whose "
+                "label is known; let events and what labels are made from come in first"
+            )
         found = TrainingSet(rows, inputs, model.split, pinned.versions)
         refuse_poor(model.name, found, model.least_examples)
         for part in (found.training, found.holdout):
@@ -66,6 +79,11 @@ class Classification(Learner):
 
     def tune(self, data: TrainingSet, tuning: Tuning) -> Choice:
         folds = data.folds()
+        if not folds:
+            raise TrainingError(
+                f"{self.model.name} has nothing to validate on: its examples before the holdout "
+                f"span no more than {data.split.holdout.days} days; wait for more"
+            )
 
         def loss(family: str, parameters: Mapping[str, Any], fold: int) -> float:
             training, validation = folds[fold]
@@ -73,13 +91,24 @@ class Classification(Learner):
             found = {PROBABILITY: estimator.predict_proba(validation.matrix)[:, 1]}
             return float(self.losses(found, validation).mean())
 
-        suggest = {name: family.suggest for name, family in FAMILIES.items()}
+        suggest = {name: FAMILIES[name].suggest for name in self.classifier.families}
         return tuning.choose(suggest, len(folds), loss)
 
     def fit(self, data: TrainingSet, choice: Choice) -> Fitted:
         part = data.training
         estimator = learned(choice.family, choice.parameters, part.matrix, part.label(LABEL))
         return Fitted(FAMILIES[choice.family].graph(estimator, len(data.inputs)), estimator)
+
+    def threshold(self, data: TrainingSet, choice: Choice) -> float | None:
+        alerts = self.classifier.alerts
+        if alerts is None:
+            return None
+        # What a model says of what it has learned from is surer than what it will say.
+        learned_from, validation = data.folds()[-1]
+        labels = learned_from.label(LABEL)
+        estimator = learned(choice.family, choice.parameters, learned_from.matrix, labels)
+        said = estimator.predict_proba(validation.matrix)[:, 1]
+        return float(np.quantile(said, 1 - alerts))
 
     def baseline(self, data: TrainingSet) -> Outputs:
         return {PROBABILITY: self.classifier.rule(data.training, data.holdout)}
@@ -91,18 +120,33 @@ class Classification(Learner):
 
     def metrics(self, found: Outputs, part: Part) -> Mapping[str, float]:
         happened, probability = part.label(LABEL), found[PROBABILITY]
+        low, high = average_precision_bounds(probability, happened, self.groups(part))
         return {
             "roc_auc": float(roc_auc_score(happened, probability)),
             "average_precision": float(average_precision_score(happened, probability)),
+            "average_precision_low": low,
+            "average_precision_high": high,
+            **self._among_alerts(happened, probability),
             "brier": float(brier_score_loss(happened, probability)),
             "base_rate": float(happened.mean()),
+        }
+
+    def _among_alerts(self, happened: Floats, probability: np.ndarray) -> dict[str, float]:
+        """How good the likeliest rows are, as many as there may be alerts."""
+        if self.classifier.alerts is None:
+            return {}
+        count = max(1, round(self.classifier.alerts * len(happened)))
+        found = happened[np.argsort(-probability, kind="stable")[:count]].sum()
+        return {
+            "precision_of_alerts": float(found / count),
+            "recall_of_alerts": float(found / happened.sum()),
         }
 
     def calibration(self, found: Outputs, part: Part) -> float:
         return calibration_error(found[PROBABILITY], part.label(LABEL))
 
     def groups(self, part: Part) -> Sequence[str]:
-        columns = (part.column(name) for name in self.model.entity)
+        columns = (part.column(name) for name in self.classifier.drawn or self.model.entity)
         return [entity_key(values) for values in zip(*columns, strict=True)]
 
     def figures(self, fitted: Fitted, found: Outputs, data: TrainingSet) -> Mapping[str, Figure]:

@@ -43,7 +43,6 @@ def train(
 ) -> None:
     """Compute what is out of date of features; train, promote, score and plan by what passes."""
     from aquifer import foreground
-    from aquifer.daily import Days
     from aquifer.features.view import out_of_date
     from aquifer.specs import asset_key
 
@@ -52,11 +51,13 @@ def train(
     lake = definitions.resources["lake"].lake
     outcome = foreground.Outcome()
     with foreground.instance() as instance:
-        days = out_of_date(lake, tables.features, plugin("snapshots").FIRST_DAY)
-        if days:
-            first, last = min(d.first for d in days.values()), max(d.last for d in days.values())
-            job = definitions.resolve_job_def("features")
-            foreground.run_job(job, instance, outcome, Days(first, last).tags)
+        used = {view.name for m in tables.models if m.name in chosen for view in m.features}
+        views = [view for view in tables.features if view.name in used or not names]
+        days = out_of_date(lake, views, plugin("snapshots").FIRST_DAY)
+        for each in dict.fromkeys(days.values()):
+            alike = {asset_key(name) for name, others in days.items() if others == each}
+            job = definitions.resolve_job_def("features").get_subset(asset_selection=alike)
+            foreground.run_job(job, instance, outcome, each.tags)
         keys = {asset_key(f"{layer}.{name}") for layer in LAYERS for name in chosen}
         keys |= {asset_key(plan.name) for plan in tables.plans if plan.forecaster.name in chosen}
         job = definitions.resolve_job_def("models").get_subset(asset_selection=keys)

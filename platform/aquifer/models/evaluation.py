@@ -15,6 +15,8 @@ SEED = 17
 """Of all that is drawn: the same data comes to the same model."""
 
 SAMPLES = 2000
+PRECISIONS = 500
+"""Samples of what is summed up along all rows, which takes longer."""
 CONFIDENCE = 0.95
 
 BINS = 10
@@ -52,6 +54,30 @@ def gain(reference: Floats, candidate: Floats, groups: Sequence[str]) -> Gain:
     means = (drawn @ sums) / (drawn @ rows)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Gain(float(saved.mean()), float(low), float(high))
+
+
+def average_precision_bounds(
+    probability: np.ndarray, happened: Floats, groups: Sequence[str]
+) -> tuple[float, float]:
+    """The bounds between which the average precision lies with `CONFIDENCE`.
+
+    The rows of a group are drawn together, as in `gain`.
+    """
+    order = np.argsort(-probability, kind="stable")
+    _, group = np.unique(np.asarray(groups)[order], return_inverse=True)
+    # Rows of one probability are found together.
+    ends = np.append(np.flatnonzero(np.diff(probability[order])), len(order) - 1)
+    count, hits = int(group.max()) + 1, happened[order]
+    drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), PRECISIONS)
+    found = []
+    for times in drawn:
+        weights = times[group].astype(np.float64)
+        rows, right = np.cumsum(weights)[ends], np.cumsum(weights * hits)[ends]
+        if right[-1]:
+            precision = right / np.maximum(rows, 1)
+            found.append(float((np.diff(right, prepend=0) * precision).sum() / right[-1]))
+    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def calibration_error(probability: Floats, happened: Floats) -> float:

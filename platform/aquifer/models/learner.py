@@ -61,6 +61,10 @@ class Learner(ABC):
         """What the places in outputs stand for that are no numbers."""
         return {}
 
+    def threshold(self, data: TrainingSet, choice: Choice) -> float | None:
+        """From which value on the output is acted upon, by what comes before the holdout."""
+        return None
+
     @property
     @abstractmethod
     def loss(self) -> str:

@@ -17,6 +17,7 @@ from aquifer.contract import Contract, Field, Key, Record, Timestamp, days, tabl
 from aquifer.features.online import latest
 from aquifer.features.view import EVENT_TIME, FeatureView
 from aquifer.lake import Lake
+from aquifer.runtime import Runtime
 
 if TYPE_CHECKING:
     from aquifer.models.learner import Learner
@@ -125,7 +126,8 @@ class Model(ABC):
     Args:
         name: as in the registry; its asset is `models.<name>`.
         contract: of its predictions, one row an entity, with a column for each output.
-        features: the features that it is given, by view; all views are of one entity.
+        features: the features that it is given, by view; all views are of one entity, unless the
+            model is about events.
         limits: how strict its gates are.
         retraining: when drift leads to one.
         least_examples: how many it takes to learn, and to measure.
@@ -145,6 +147,16 @@ class Model(ABC):
         """The columns that say whom it is about."""
         return next(iter(self.features)).entity
 
+    @property
+    def looked_up_by(self) -> Sequence[str]:
+        """The columns by which its features are looked up for who asks the service."""
+        return self.entity
+
+    @property
+    def takes_unknown(self) -> bool:
+        """Whether it answers also where nothing is known of some that it is asked about."""
+        return False
+
     def asked(self, lake: Lake) -> pa.Table:
         """Whom batch scoring asks it about, with `event_time` and a column for each input.
 
@@ -158,9 +170,28 @@ class Model(ABC):
         ]
         return reduce(lambda one, other: one.join(other, list(self.entity), "inner"), tables)
 
+    def seen(self, runtime: Runtime) -> pa.Table:
+        """What it was asked about of late, with a column for each input, to look for drift."""
+        return self.asked(runtime.lake)
+
+    @property
+    def streams(self) -> Sequence[str]:
+        """Of the tables that it learns from or makes, those that are told of every now and then."""
+        return []
+
     @property
     def alike(self) -> bool:
         """Whether `asked` is like the examples that it is measured on: else no drift is told."""
+        return True
+
+    @property
+    def repeated(self) -> Sequence[Sequence[str]]:
+        """Inputs that many rows of `seen` have from one source; see `drift`."""
+        return []
+
+    @property
+    def batch(self) -> bool:
+        """Whether it is scored in batches; else a stream table has its predictions."""
         return True
 
     @property

@@ -53,7 +53,9 @@ def monitoring_asset(model: Model) -> AssetsDefinition:
                 deps=[predictions_of(model), f"champions.{model.name}", *model.upstreams],
                 kinds={"evidently", "deltalake", "python"},
                 code_version=code_version(model.code),
-                condition=upstream_advanced(daily=[view.name for view in model.features])
+                condition=upstream_advanced(
+                    model.streams, daily=[view.name for view in model.features]
+                )
                 | gone_stale(),
             ),
             AssetSpec(

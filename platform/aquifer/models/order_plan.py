@@ -20,7 +20,7 @@ from dagster import (
 )
 from pydantic import Field as Setting
 
-from aquifer.asset_checks import LIVE, contract_check_results, contract_check_specs
+from aquifer.asset_checks import contract_check_results, contract_check_specs
 from aquifer.assets import code_version
 from aquifer.automation import RETRIES, gone_stale, upstream_advanced
 from aquifer.contract import Contract, Field, Record, Timestamp
@@ -29,6 +29,7 @@ from aquifer.models.model import predictions_of
 from aquifer.models.telling import told
 from aquifer.runtime import Runtime
 from aquifer.specs import asset_key, materialization, table_spec
+from aquifer.stream_table import LIVE
 
 BUDGET_KEPT, GAINS = "budget_kept", "gains"
 

@@ -5,8 +5,9 @@ into each bundle. Training, batch, stream and service score with it, too, so tha
 feature is one input of the model everywhere.
 
 A bundle is a folder with `model.onnx` and `model.json`: name and version, inputs in order and
-outputs, each with its categories if it is no number, and the SHA-256 of `model.onnx`. Categories
-are a list, or the name of an input before that has the same.
+outputs, each with its categories if it is no number, the `threshold` from which on the first output
+is acted upon, if there is one, and the SHA-256 of `model.onnx`. Categories are a list, or the name
+of an input before that has the same.
 """
 
 import hashlib
@@ -168,6 +169,12 @@ class Scorer:
     def version(self) -> str:
         """The model's version in the registry."""
         return str(self.manifest["version"])
+
+    @property
+    def threshold(self) -> float | None:
+        """From which value on the first output is acted upon, if it is to be."""
+        threshold = self.manifest.get("threshold")
+        return None if threshold is None else float(threshold)
 
     def matrix(self, rows: Iterable[Mapping[str, Any]]) -> np.ndarray:
         """What the model sees of rows, each with a value by input; shape (rows, inputs).

@@ -232,7 +232,7 @@ class Service:
                 "name": name,
                 "champion": served.champion.version,
                 "challenger": served.challenger.version if served.challenger else None,
-                "entity": [*served.model.entity],
+                "entity": [*served.model.looked_up_by],
                 "inputs": [each.to_json() for each in served.champion.inputs],
                 "outputs": served.champion.manifest["outputs"],
             }

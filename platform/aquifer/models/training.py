@@ -116,7 +116,8 @@ def train(
     choice = learner.tune(data, Tuning(study, studies, budget.seconds, budget.trials))
     fitted = learner.fit(data, choice)
     graph = fitted.graph.SerializeToString()
-    manifest = _manifest(learner, data, graph)
+    threshold = learner.threshold(data, choice)
+    manifest = {**_manifest(learner, data, graph), "threshold": threshold}
     scorer = Scorer(graph, {**manifest, "version": "new"})
     found = scorer.predict(data.holdout.matrix)
     before = learner.baseline(data)
@@ -129,13 +130,16 @@ def train(
         gates.reproducible(found, _again(learner, data, choice, manifest)),
     ]
     figures = learner.figures(fitted, found, data)
-    text = card(model, learner.loss, data, choice, measured.figures, baseline.figures, verdicts)
+    figures_of_both = measured.figures, baseline.figures
+    text = card(model, learner.loss, data, choice, threshold, *figures_of_both, verdicts)
     mlflow.set_tracking_uri(registry.uri)
     with answered(), mlflow.start_run(experiment_id=experiment, tags=dict(tags)) as run:
         for name, read in data.versions.items():
             source = DeltaDatasetSource(path=runtime.lake.uri(name), delta_table_version=read)
             mlflow.log_input(MetaDataset(source, name=name), context="training")  # type: ignore[abstract]
         mlflow.log_params({"family": choice.family, "trials": choice.trials, **choice.parameters})
+        if threshold is not None:
+            mlflow.log_param("threshold", threshold)
         info = _logged(model, data, fitted, found, manifest)
         mlflow.log_metrics(dict(measured.figures), model_id=info.model_id)
         mlflow.log_metrics({f"baseline_{n}": v for n, v in baseline.figures.items()})
@@ -221,7 +225,9 @@ def _log_reference(scorer: Scorer, data: TrainingSet, found: Outputs) -> None:
     rows = data.holdout.rows
     named = {n: values for n, values in scorer.named(found).items() if found[n].ndim == 1}
     inputs = {each.name: rows[each.name] for each in data.inputs if each.name in rows.column_names}
-    table = pa.table({**inputs, **named}).slice(0, REFERENCE_ROWS)
+    table = pa.table({**inputs, **named})
+    # Rows are in order of time, and the hours of a day are not alike.
+    table = table.take(np.linspace(0, len(table) - 1, min(len(table), REFERENCE_ROWS)).astype(int))
     with tempfile.TemporaryDirectory() as place:
         parquet.write_table(table, Path(place, REFERENCE))
         mlflow.log_artifact(str(Path(place, REFERENCE)))

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aquifer.contract import ContractField, contract_fields, schema_of
+from aquifer.contract import ContractField, Record, contract_fields, schema_of
+from aquifer.features.event_features import EventFeatures
 from aquifer.features.point_in_time import point_in_time_join
 from aquifer.features.view import EVENT_TIME, FeatureView
 from aquifer.lake import DELETED, Lake
@@ -23,6 +24,7 @@ from aquifer.models.evaluation import Floats
 from aquifer.models.model import Split
 from aquifer.models.scorer import Input
 from aquifer.runtime import Runtime
+from aquifer.spans import Span
 
 TRAINING, HOLDOUT = "training", "holdout"
 SEGMENT = "segment"
@@ -182,7 +184,20 @@ def encoded(values: pa.ChunkedArray, each: Input) -> np.ndarray:
     return np.asarray(numbers, dtype=np.float32)
 
 
-def inputs_of(view: FeatureView, features: Iterable[str]) -> list[Input]:
+class Described(Protocol):
+    """Features that a contract describes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def contract(self) -> type[Record]: ...
+
+    @property
+    def features(self) -> Sequence[str]: ...
+
+
+def inputs_of(view: Described, features: Iterable[str]) -> list[Input]:
     """The inputs that features are, as the contract of their view describes them.
 
     Raises:
@@ -192,7 +207,7 @@ def inputs_of(view: FeatureView, features: Iterable[str]) -> list[Input]:
     return [_input(view, fields, name) for name in features]
 
 
-def _input(view: FeatureView, fields: Mapping[str, ContractField], name: str) -> Input:
+def _input(view: Described, fields: Mapping[str, ContractField], name: str) -> Input:
     field = fields.get(name)
     if field is None or name not in view.features:
         raise TrainingError(f"{view.name} has no feature '{name}'; it has {view.features}")
@@ -216,15 +231,43 @@ def joined(
         examples: SQL of rows with the entity of each view and `event_time`.
     """
     session = runtime.session
-    rows = session.sql(examples)
-    for view, names in features.items():
-        held = session.sql(pinned.relation(view.name))
-        known = held.select(*view.entity, EVENT_TIME, *names)
-        rows = point_in_time_join(
-            rows, known, entity=view.entity, within=timedelta(days=view.every)
-        )
-    found: pa.Table = rows.toArrow()
+    with runtime.staging() as place:
+        asked = rows = session.table(runtime.stage(examples, place, "joined"))
+        for view, names in features.items():
+            held = session.sql(pinned.relation(view.name))
+            known = held.select(*view.entity, EVENT_TIME, *names)
+            at = [*view.entity, EVENT_TIME]
+            # Of the examples, not of what is joined so far, which would be computed twice a view.
+            moments = asked.select(*at).dropna().distinct()
+            joint = point_in_time_join(moments, known, entity=view.entity, within=view.within)
+            rows = rows.join(joint, at, "left")
+        found: pa.Table = rows.toArrow()
     return found.sort_by([(name, "ascending") for name in _order(found, features)])
+
+
+def with_event_features(
+    runtime: Runtime, pinned: Pinned, examples: str, event: EventFeatures, place: str
+) -> str:
+    """SQL of examples with the features of their events, which are computed now.
+
+    Args:
+        examples: SQL of rows with the key of an event and `event_time`.
+        place: of `Runtime.staging()`.
+    """
+    asked = runtime.stage(examples, place, "examples")
+    bounds = runtime.session.sql(
+        f"select unix_micros(min({EVENT_TIME})) as first, unix_micros(max({EVENT_TIME})) as last "
+        f"from {asked}"
+    )
+    ((first, last),) = (row.values() for row in bounds.toArrow().to_pylist())
+    back = event.back // timedelta(microseconds=1)
+    spans = [] if first is None else [Span(first - back, last + 1)]
+    found = event.sql(f"select {event.key} from {asked}", spans, pinned.relation)
+    features = ", ".join(f"f.`{name}`" for name in event.features)
+    query = (
+        f"select x.*, {features} from {asked} x join ({found}) f on x.{event.key} = f.{event.key}"
+    )
+    return f"select * from {runtime.stage(query, place, 'examples_with_features')}"
 
 
 def _order(rows: pa.Table, features: Mapping[FeatureView, Sequence[str]]) -> list[str]:
