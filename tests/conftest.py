@@ -33,7 +33,7 @@ def invoice_files() -> list[Path]:
 
 
 LONGEST = (
-    *("parity", "server_faults"),
+    *("parity", "server_faults", "simulated_drift"),
     *("killed_runs", "drain_faults", "storage_faults", "batch_boundaries", "bad_input"),
     "model_server",
     *("gold_changes", "up", "warm_runs", "snapshots", "store_sales", "serving", "windows"),

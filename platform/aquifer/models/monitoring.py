@@ -81,9 +81,10 @@ def monitor(model: Model, runtime: Runtime, registry: Registry, folder: Path) ->
     champion = registry.scorer(model.name, version)
     now = datetime.now(UTC)
     report = folder / model.name / f"{now:%Y-%m-%dT%H-%M-%S}.html"
-    rows = model.asked(runtime.lake)
+    rows = model.seen(runtime)
     reference = registry.reference(model.name, version)
-    inputs, outputs = _drift(champion, reference if model.alike else None, rows, report)
+    reference = reference if model.alike else None
+    inputs, outputs = _drift(champion, reference, rows, report, model.repeated)
     live = _live(model, runtime, registry, champion)
     action, reason = _follows(model, registry, inputs, outputs, live, now)
     if action == ROLLBACK:
@@ -94,7 +95,11 @@ def monitor(model: Model, runtime: Runtime, registry: Registry, folder: Path) ->
 
 
 def _drift(
-    champion: Scorer, reference: pa.Table | None, rows: pa.Table, report: Path
+    champion: Scorer,
+    reference: pa.Table | None,
+    rows: pa.Table,
+    report: Path,
+    repeated: Sequence[Sequence[str]],
 ) -> tuple[Drift, Drift]:
     """How far inputs and outputs of a champion are from those that it was measured on, if known."""
     found = champion.named(champion.predict(matrix_of(rows, champion)))
@@ -104,14 +109,14 @@ def _drift(
     categorical += [name for name in plain if champion.categories[name] is not None]
     reference = reference if reference is not None else current.select([])
     columns = [name for name in current.column_names if name in reference.column_names]
-    both = drift(reference.select(columns), current.select(columns), categorical, report)
+    both = drift(reference.select(columns), current.select(columns), categorical, report, repeated)
     inputs = [each.name for each in champion.inputs]
     return _part(both, inputs), _part(both, list(plain))
 
 
 def _part(found: Drift, names: Sequence[str]) -> Drift:
     indices = {name: index for name, index in found.indices.items() if name in names}
-    return Drift(indices, [name for name in found.unusable if name in names])
+    return Drift(indices, [name for name in found.unusable if name in names], found.chances)
 
 
 def _live(model: Model, runtime: Runtime, registry: Registry, champion: Scorer) -> Live | None:
