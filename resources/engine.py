@@ -21,6 +21,9 @@ SESSION_SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     # Spark's default ends in the year 2262, and other readers take it for what it is not.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # As dbt sets it in the session that it shares: what a query says must not hang on whether dbt
+    # has run before it.
+    "spark.sql.ansi.enabled": "false",
     # An error is told in its own words, without the stack of the server.
     "spark.sql.connect.serverStacktrace.enabled": "false",
 }

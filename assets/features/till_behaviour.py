@@ -66,7 +66,7 @@ def till_behaviour(entity: str, contract: type[Contract]) -> str:
             count(event_id) as events,
             count(case when type = 'sale' then 1 end) as sales,
             count(case when type = 'return' then 1 end) as returns,
-            -sum(case when type = 'return' then gross else 0 end) as returned,
+            0 - sum(case when type = 'return' then gross else 0 end) as returned,
             count(case when type = 'void' then 1 end) as voids,
             sum(case when type = 'void' then coalesce(voided_gross, 0) else 0 end) as voided,
             sum(case when type = 'sale' then cast(round(10000 * markdown) as bigint) else 0 end)
