@@ -21,6 +21,7 @@ from aquifer.daily import Days, why_not_now
 from aquifer.features.assets import features_sensor
 from aquifer.flow_jobs import downstream_job, downstream_sensor, drain_job, drain_sensor
 from aquifer.maintenance import compaction_job, crowded_tables, maintenance_job
+from aquifer.models.champion_sensor import champions_sensor
 from aquifer.replay import replay_job
 from assets import snapshots, tables
 from resources.lake import LakeResource
@@ -180,6 +181,7 @@ sensors = [
     landed_files,
     moved_stock,
     features_sensor(compute_features, tables.features, snapshots.FIRST_DAY),
+    champions_sensor(tables.models),
     small_files,
     AutomationConditionSensorDefinition(
         "automation",

@@ -7,6 +7,7 @@ from dagster import ConfigurableResource, MetadataValue
 from pydantic import Field
 
 from aquifer.models.live_champion import LiveChampions
+from aquifer.models.packages import missing_packages
 from resources.model_registry import opened
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ class RegistryResource(ConfigurableResource):  # type: ignore[type-arg]
     @property
     def champions(self) -> LiveChampions:
         """What streams score with."""
-        return LiveChampions(self._begun)
+        return LiveChampions(lambda: self.begun)
 
-    def _begun(self) -> "Registry | None":
-        """The registry, unless it is a database that nobody has begun."""
+    @property
+    def begun(self) -> "Registry | None":
+        """The registry; None: nobody has begun it, or what models take is not installed."""
         path = self.uri.removeprefix(SQLITE)
-        return None if path != self.uri and not Path(path).exists() else self.registry
+        absent = path != self.uri and not Path(path).exists()
+        return None if absent or missing_packages() else self.registry
 
     @property
     def studies(self) -> str:

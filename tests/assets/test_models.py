@@ -12,8 +12,9 @@ from datetime import timedelta
 import pytest
 from conftest import start
 from customers import FIRST, Customers, constant, failed_checks, failure, purchase, rhythms
-from dagster import AssetKey
+from dagster import AssetKey, build_sensor_context
 
+from aquifer.models.champion_sensor import champions_sensor
 from aquifer.models.errors import RegistryDown, RegistryError
 from aquifer.models.registry import CHALLENGER, CHAMPION, PREVIOUS
 from aquifer.models.training_set import Pinned
@@ -146,6 +147,22 @@ def test_a_rollback_by_the_command_takes_less_than_5_seconds_of_processor(traine
     assert said == f"{NAME}: version 1 is champion again, and 2 no more\n"
     assert trained.registry.version(NAME, CHAMPION) == "1"
     assert used.ru_utime + used.ru_stime < 5
+
+
+def test_dagster_is_told_once_of_a_champion_that_was_moved_elsewhere(trained):
+    look = champions_sensor([repeat_purchase])
+    resources = {"registry": trained.registries}
+    trained.registry.promote(NAME, "2", "someone", "by force")
+    for version in ("2", "1"):
+        with build_sensor_context(instance=trained.instance, resources=resources) as context:
+            (event,) = look.evaluate_tick(context).asset_events
+            assert event.asset_key == AssetKey(["champions", NAME])
+            assert event.metadata["model version"].value == version
+            assert "someone" in event.metadata["moves"].value
+            trained.instance.report_runless_asset_event(event)
+            assert look.evaluate_tick(context).skip_message == "no champion has moved"
+        if version == "2":
+            trained.registry.rollback(NAME, "someone", "it is bad")
 
 
 def test_an_artifact_that_is_damaged_is_refused_and_predictions_stay(trained):

@@ -7,7 +7,6 @@ What this takes is loaded when there is a champion to look for: a stream runs wi
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,15 +16,13 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 2.0
 """How often the alias is looked at, at most."""
 
-PACKAGES = ("mlflow", "onnxruntime")
-
 
 @dataclass
 class LiveChampions:
     """The champions of a registry, each loaded once.
 
     Args:
-        registry: opens the registry; None: it has not been begun.
+        registry: opens the registry; None: nobody has begun it, or it cannot be used here.
         look_seconds: how often an alias is looked at, at most.
     """
 
@@ -36,7 +33,7 @@ class LiveChampions:
     _looked: dict[str, float] = field(default_factory=dict)
 
     def of(self, name: str) -> "Scorer | None":
-        """The champion of a model; None if there is none, or what it takes is not installed.
+        """The champion of a model; None if there is none.
 
         Raises:
             RegistryDown: the registry does not answer.
@@ -49,8 +46,6 @@ class LiveChampions:
         return self._loaded[name]
 
     def _look(self, name: str) -> "Scorer | None":
-        if not all(map(find_spec, PACKAGES)):
-            return None
         self._opened = self._opened or self.registry()
         if self._opened is None:
             return None
