@@ -1,13 +1,15 @@
 """Every model against its baseline, and what it takes to train all: on months of invoices.
 
 Each trains in a home of its own making as `aquifer model train` does: gates, registry and all. Of
-the sample most say that there is too little to learn from.
+the sample most say that there is too little to learn from. The events of a week at the tills, with
+verdicts on them, are simulated.
 """
 
 import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -17,12 +19,15 @@ from mlflow import MlflowClient
 from aquifer.models.evaluation import SEED
 from assets import tables
 
+WEEK = timedelta(days=7)
+EVENTS_PER_SECOND = 0.34
 
-def trained(home: Path) -> tuple[float, float]:
-    """Train all models; seconds of wall and of processor, features included."""
+
+def command(home: Path, *arguments: str) -> tuple[float, float]:
+    """The command, whether it succeeds or not; seconds of wall and of processor."""
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "aquifer.cli", "model", "train"],
+        [sys.executable, "-m", "aquifer.cli", *arguments],
         cwd=PROJECT,
         env={**os.environ, "AQUIFER_HOME": str(home)},
         stdout=subprocess.DEVNULL,
@@ -30,6 +35,15 @@ def trained(home: Path) -> tuple[float, float]:
     )
     _, _, usage = os.wait4(process.pid, 0)
     return time.monotonic() - started, usage.ru_utime + usage.ru_stime
+
+
+def tills(home: Path) -> None:
+    """Take in the events of a week that is over, with fraud and verdicts."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    when = ["--start", (today - WEEK).isoformat(), "--minutes", str(WEEK / timedelta(minutes=1))]
+    what = ["--topic", "pos.events", "--fraud", "usual", "--rate", str(EVENTS_PER_SECOND)]
+    command(home, "simulate", *what, *when)
+    command(home, "drain", "--idle-seconds", "2")
 
 
 def figures(client: MlflowClient, name: str) -> list[tuple[object, ...]]:
@@ -55,11 +69,12 @@ def figures(client: MlflowClient, name: str) -> list[tuple[object, ...]]:
 
 
 def main() -> None:
-    """Train in a new home, and print."""
+    """Train in a new home, features included, and print."""
     files = invoice_files()
     with empty_home() as home:
         demo(home, files)
-        wall, processor = trained(home)
+        tills(home)
+        wall, processor = command(home, "model", "train")
         client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
         rows = [row for model in tables.models for row in figures(client, model.name)]
     title = (
