@@ -37,6 +37,8 @@ CHANGES = (
 HELD_ON_ANY_ENGINE = (
     "test_order_tables.py",
     "test_schema_changes.py::test_a_gold_table_evolves_with_its_contract",
+    "test_till_features.py",
+    "test_features.py::test_a_point_in_time_join_finds_the_latest_known_features_and_no_planted_leak",
 )
 """Tests of the embedded engine that have to hold on Spark as they are."""
 
@@ -84,7 +86,7 @@ class Pair:
                 maintain_table(home.lake, name, (), bronze_days=365)
 
     def compare(self) -> None:
-        """See that silver, its quarantines and gold are the same."""
+        """See that silver, its quarantines, gold and features are the same."""
         assert self.moves.lake.names() == self.stays.lake.names()
         silver = [name for name in self.stays.tables() if name.startswith("silver.")]
         refused = [name for name in map(quarantine_name, silver) if self.stays.lake.exists(name)]
@@ -141,6 +143,8 @@ def test_the_main_job_outlives_its_run_its_worker_and_its_server_while_gold_is_m
     said, complaints = run.communicate()
     assert run.returncode == 0, (said, complaints)
     assert "Warning" not in complaints
+    # Features, which the main job leaves to a sensor.
+    assert nursery.work(pair.moves, [[]], **on_spark) == 0
     pair.compare()
 
 
@@ -149,6 +153,7 @@ def test_events_drained_and_gold_refreshed_whole_on_spark_are_the_same(pair, nur
     chaos.take_in(nursery, pair.stays, events)
     chaos.take_in(nursery, pair.moves, events, **on_spark)
     pair.compare()
+    assert nursery.work(pair.stays, [], full_refresh=True) == 0
     assert nursery.work(pair.moves, [], full_refresh=True, **on_spark) == 0
     pair.compare()
 

@@ -64,7 +64,7 @@ def train(
         foreground.run_job(job, instance, outcome, {})
     _show(chosen)
     if outcome.failed or outcome.failures:
-        raise AquiferError("; ".join([*outcome.failed, *outcome.failures]))
+        raise AquiferError("\n".join([*outcome.failed, *outcome.failures]))
 
 
 LAYERS = ("models", "champions", "predictions")
