@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 
 from aquifer.models.evaluation import SEED
 from assets import tables
+from resources.environment import registry
 
 WEEK = timedelta(days=7)
 EVENTS_PER_SECOND = 0.34
@@ -75,7 +76,7 @@ def main() -> None:
         demo(home, files)
         tills(home)
         wall, processor = command(home, "model", "train")
-        client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
+        client = registry({"AQUIFER_HOME": str(home)}).client
         rows = [row for model in tables.models for row in figures(client, model.name)]
     title = (
         f"{len(files)} files; features, training, gates, predictions and plan of all models in "
