@@ -296,7 +296,7 @@ SCORES.catch_up(Tills(Path(sys.argv[1])).runtime)
 """
 
 
-def test_a_kill_between_steps_leaves_each_event_scored_once(shops):
+def test_a_kill_between_steps_leaves_each_event_scored_once(shops, fault):
     events, _ = simulated(shops.sold, START + 4 * DAY, 1, RATE / 3, "usual")
     for chunk in chunks(events, 12):
         shops.arrive(chunk)
@@ -308,11 +308,12 @@ def test_a_kill_between_steps_leaves_each_event_scored_once(shops):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     until(lambda: (log / f"{commits + 2:020}.json").exists() or child.poll() is not None)
-    child.kill()
-    assert child.wait() == -9
-    between = shops.scores()
-    assert len(before) < len(between) < len(before) + len(events)
-    SCORES.catch_up(shops.runtime)
+    with fault("kill -9 while events are scored, until each has its score"):
+        child.kill()
+        assert child.wait() == -9
+        between = shops.scores()
+        assert len(before) < len(between) < len(before) + len(events)
+        SCORES.catch_up(shops.runtime)
     after = shops.scores()
     assert after.keys() - before.keys() == {event["event_id"] for event in events}
     assert {event: after[event] for event in between} == between
