@@ -14,7 +14,7 @@ from aquifer.contract import (
     seconds,
     table,
 )
-from aquifer.models.classifier import Classifier
+from aquifer.models.event_classifier import EventClassifier
 from aquifer.models.model import Limits, Prediction, Retraining, Split
 from aquifer.models.stream_scores import scores
 from assets.features.cashier_behaviour import cashier_behaviour
@@ -108,7 +108,7 @@ def flags(known: "Part", asked: "Part") -> "Floats":
     return shares[asked_places]
 
 
-transaction_risk = Classifier(
+transaction_risk = EventClassifier(
     name="transaction_risk",
     contract=TransactionRisk,
     examples=EXAMPLES,

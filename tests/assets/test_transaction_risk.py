@@ -141,7 +141,7 @@ def test_the_service_says_of_an_event_what_the_stream_does(shops):
                 for column in transaction_risk.looked_up_by
                 if event[column] is not None
             },
-            features={name: event[name] for name in transaction_risk.about.features},
+            features={name: event[name] for name in transaction_risk.event.features},
         )
         for event in events.to_pylist()
     ]

@@ -28,7 +28,6 @@ from aquifer.models.training_set import (
     inputs_of,
     joined,
     refuse_poor,
-    with_event_features,
 )
 from aquifer.models.tuning import Choice, Tuning
 from aquifer.runtime import Runtime
@@ -52,14 +51,8 @@ class Classification(Learner):
 
     def training_set(self, runtime: Runtime, pinned: Pinned) -> TrainingSet:
         model = self.classifier
-        examples = pinned.with_tables(model.tables, model.examples)
-        inputs = [e for view, names in model.features.items() for e in inputs_of(view, names)]
         with runtime.staging() as place:
-            if model.event:
-                examples = with_event_features(runtime, pinned, examples, model.event, place)
-                # Of some that an event is about nothing is known yet, or there is nobody.
-                known = [Input(each.name, each.categories) for each in inputs]
-                inputs = [*inputs_of(model.event, model.event.features), *known]
+            examples, inputs = self.examples(runtime, pinned, place)
             rows = joined(runtime, pinned, examples, model.features)
         if not len(rows):
             raise TrainingError(
@@ -76,6 +69,16 @@ class Classification(Learner):
                     f"({int(happened[0])}); look at what its labels are made from"
                 )
         return found
+
+    def examples(self, runtime: Runtime, pinned: Pinned, place: str) -> tuple[str, list[Input]]:
+        """SQL of the examples before features of views are joined, and all inputs.
+
+        Args:
+            place: of `Runtime.staging()`.
+        """
+        views = self.classifier.features.items()
+        inputs = [each for view, names in views for each in inputs_of(view, names)]
+        return pinned.with_tables(self.classifier.tables, self.classifier.examples), inputs
 
     def tune(self, data: TrainingSet, tuning: Tuning) -> Choice:
         folds = data.folds()

@@ -18,7 +18,7 @@ from aquifer.silver_events import WATERMARK
 from aquifer.spans import Span, within
 
 if TYPE_CHECKING:
-    from aquifer.models.classifier import Classifier
+    from aquifer.models.event_classifier import EventClassifier
 
 LATELY = timedelta(days=1)
 
@@ -27,16 +27,15 @@ MOST = 10_000
 
 
 def with_features(
-    model: "Classifier", runtime: Runtime, where: str, columns: Sequence[str]
+    model: "EventClassifier", runtime: Runtime, where: str, columns: Sequence[str]
 ) -> pa.Table:
     """Events with all that a model sees of them, in order of time.
 
     Args:
-        model: one about events.
         where: SQL that is true for the events.
         columns: further ones of the table of events; one that is also a feature is that feature.
     """
-    event, session = model.about, runtime.session
+    event, session = model.event, runtime.session
     table = event.events
     entities = (column for view in model.features for column in view.entity)
     needed = [*dict.fromkeys([event.key, table.time, *entities, *columns])]
@@ -57,9 +56,9 @@ def with_features(
     return rows
 
 
-def of_late(model: "Classifier", runtime: Runtime) -> pa.Table:
+def of_late(model: "EventClassifier", runtime: Runtime) -> pa.Table:
     """Some events of the last day, with all that a model sees of them."""
-    event, lake = model.about, runtime.lake
+    event, lake = model.event, runtime.lake
     table = event.events
     register(runtime.session, lake, event.upstreams)
     upto = lake.progress(table.name, WATERMARK)

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aquifer.contract import Contract
-from aquifer.features.event_features import EventFeatures
 from aquifer.lake import DELETED, MONTH, NOTHING, SEQUENCE, Lake
-from aquifer.models.classifier import PROBABILITY, Classifier
+from aquifer.models.classifier import PROBABILITY
+from aquifer.models.event_classifier import EventClassifier
 from aquifer.models.events_asked import with_features
 from aquifer.models.model import predictions_of
 from aquifer.runtime import Runtime
@@ -53,14 +53,14 @@ class ScoreTable(StreamTable):
     columns of the event.
 
     Args:
-        model: a classifier of events.
+        model: what scores.
     """
 
-    model: Classifier
+    model: EventClassifier
 
     @property
     def upstreams(self) -> Sequence[str]:
-        return [*self._event.upstreams, *(view.name for view in self.model.features)]
+        return [*self.model.event.upstreams, *(view.name for view in self.model.features)]
 
     @property
     def follows(self) -> Sequence[str]:
@@ -81,7 +81,7 @@ class ScoreTable(StreamTable):
 
     @property
     def code(self) -> str:
-        return self._event.code
+        return self.model.event.code
 
     def checked(self, lake: Lake) -> str:
         return f"{super().checked(lake)} and {SEQUENCE} > {lake.seq(self.name) - CHECKED_COMMITS}"
@@ -99,7 +99,7 @@ class ScoreTable(StreamTable):
 
     def lineage(self) -> Mapping[str, list[tuple[str, str]]]:
         """What each column is made from."""
-        events = self._event.events
+        events = self.model.event.events
         features = [(v.name, name) for v, names in self.model.features.items() for name in names]
         found = {
             column: [(events.name, column)]
@@ -107,10 +107,6 @@ class ScoreTable(StreamTable):
             if column in events.target.columns
         }
         return {PROBABILITY: features, SUSPICIOUS: features, **found}
-
-    @property
-    def _event(self) -> EventFeatures:
-        return self.model.about
 
     def _champion(self, runtime: Runtime) -> "Scorer | None":
         if runtime.champions is None:
@@ -123,7 +119,7 @@ class ScoreTable(StreamTable):
         scorer = self._champion(runtime)
         if scorer is None:
             return False
-        lake, upstream = runtime.lake, self._event.events.name
+        lake, upstream = runtime.lake, self.model.event.events.name
         if lake.progress(self.name, upstream) == NOTHING:
             learned_from = scorer.manifest["versions_read"].get(upstream, NOTHING)
             lake.record(self.name, {upstream: learned_from})
@@ -131,7 +127,7 @@ class ScoreTable(StreamTable):
         if step.upto <= step.since:
             return False
         new = f"{SEQUENCE} > {step.since} and {SEQUENCE} <= {step.upto}"
-        columns = self._event.events.target.columns
+        columns = self.model.event.events.target.columns
         written = [column for column in self.columns if column in columns]
         rows = with_features(self.model, runtime, new, [*written, FIRST_SEQUENCE, MONTH])
         scores = self._scores(lake, scorer, rows)
@@ -192,6 +188,6 @@ def _stalling() -> Iterator[None]:
         raise Stalled(str(error)) from error
 
 
-def scores(contract: type[Contract], model: Classifier, *, every: timedelta) -> ScoreTable:
+def scores(contract: type[Contract], model: EventClassifier, *, every: timedelta) -> ScoreTable:
     """Declare the table of a model's predictions, which the stream makes."""
     return ScoreTable(predictions_of(model), contract, model=model, every=every)

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aquifer.contract import ContractField, Record, contract_fields, schema_of
-from aquifer.features.event_features import EventFeatures
 from aquifer.features.point_in_time import point_in_time_join
 from aquifer.features.view import EVENT_TIME, FeatureView
 from aquifer.lake import DELETED, Lake
@@ -24,7 +23,6 @@ from aquifer.models.evaluation import Floats
 from aquifer.models.model import Split
 from aquifer.models.scorer import Input
 from aquifer.runtime import Runtime
-from aquifer.spans import Span
 
 TRAINING, HOLDOUT = "training", "holdout"
 SEGMENT = "segment"
@@ -243,31 +241,6 @@ def joined(
             rows = rows.join(joint, at, "left")
         found: pa.Table = rows.toArrow()
     return found.sort_by([(name, "ascending") for name in _order(found, features)])
-
-
-def with_event_features(
-    runtime: Runtime, pinned: Pinned, examples: str, event: EventFeatures, place: str
-) -> str:
-    """SQL of examples with the features of their events, which are computed now.
-
-    Args:
-        examples: SQL of rows with the key of an event and `event_time`.
-        place: of `Runtime.staging()`.
-    """
-    asked = runtime.stage(examples, place, "examples")
-    bounds = runtime.session.sql(
-        f"select unix_micros(min({EVENT_TIME})) as first, unix_micros(max({EVENT_TIME})) as last "
-        f"from {asked}"
-    )
-    ((first, last),) = (row.values() for row in bounds.toArrow().to_pylist())
-    back = event.back // timedelta(microseconds=1)
-    spans = [] if first is None else [Span(first - back, last + 1)]
-    found = event.sql(f"select {event.key} from {asked}", spans, pinned.relation)
-    features = ", ".join(f"f.`{name}`" for name in event.features)
-    query = (
-        f"select x.*, {features} from {asked} x join ({found}) f on x.{event.key} = f.{event.key}"
-    )
-    return f"select * from {runtime.stage(query, place, 'examples_with_features')}"
 
 
 def _order(rows: pa.Table, features: Mapping[FeatureView, Sequence[str]]) -> list[str]:
