@@ -52,7 +52,9 @@ def test_shifted_fraud_leads_to_a_better_champion_that_scores_from_then_on(nurse
         assert held.tags(NAME, "2")["gate.beats_champion"].startswith("passed: gains")
         simulate(home.folder, "shifted", begin + 5 * DAY, DAY / 24)
         until(lambda: home.rows(f"from {SCORES.name} where model_version = '2'"))
+    # Whoever measures while the training is under way asks for it, too; it comes to no other one.
+    assert len(held.trained(NAME)) == 2
     asked = home.rows(f"select reason from monitoring.{NAME} where action = 'retrain'")
-    assert len(asked) == 1
-    assert "of its inputs have drifted" in asked[0]["reason"]
-    assert "payment" in asked[0]["reason"]
+    assert asked
+    assert all("of its inputs have drifted" in row["reason"] for row in asked)
+    assert all("payment" in row["reason"] for row in asked)
