@@ -155,9 +155,14 @@ def ui(
     if uri.startswith("http"):
         print(f"The registry is a server, which has a UI of its own: {uri}")
         return
-    # It would else start workers for jobs that nobody asks for, and leave them behind.
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
+    environment = {
+        **os.environ,
+        # Its password is nobody's business who lists processes.
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        # It would else start workers for jobs that nobody asks for, and leave them behind.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    command = ["-m", "mlflow", "ui", "--workers", "1", "--port", str(port)]
     os.execve(sys.executable, [sys.executable, *command, "--host", "127.0.0.1"], environment)
 
 
