@@ -175,7 +175,9 @@ def drain_sensor(drain: JobDefinition, tables: Sequence[EventTable]) -> SensorDe
         lake: Lake = context.resources.lake.lake
         with context.resources.events.reading() as log:
             lag = {table.reads.topic: table.reads.lag(lake, log) for table in tables}
-        return [f"{topic} {events:,}" for topic, events in lag.items() if events]
+        unread = [f"{topic} {events:,}" for topic, events in lag.items() if events]
+        # Another run may have taken them into bronze, and none may come after them.
+        return [*unread, *(table.name for table in tables if table.lags(lake))]
 
     return _lag_sensor(
         drain,
@@ -183,7 +185,7 @@ def drain_sensor(drain: JobDefinition, tables: Sequence[EventTable]) -> SensorDe
         name="stream_lag",
         seconds=5,
         resources={"lake", "events"},
-        description="Starts a drain when events wait in the log, and its successor in time.",
+        description="Starts a drain when events wait in the log or bronze; its successor in time.",
         behind="events that wait",
         nothing="no event waits",
     )

@@ -210,6 +210,15 @@ def test_a_drain_is_started_when_events_wait_and_none_is_at_work(lag: Lag) -> No
     assert lag.tick() == "a drain run is at work"
 
 
+def test_a_drain_is_started_for_events_that_another_run_took_into_bronze(lag: Lag) -> None:
+    lag.produce()
+    (table,) = (each for each in tables.events if each.name == "silver.pos_events")
+    with lag.events.reading() as log:
+        table.reads.advance(lag.lake, log)
+        assert table.reads.lag(lag.lake, log) == 0
+    assert lag.tick() == "drain"
+
+
 def test_a_successor_is_started_before_the_time_of_a_drain_is_up(lag: Lag) -> None:
     lag.produce()
     with freeze_time(datetime.now(UTC) - timedelta(minutes=14, seconds=50)):
