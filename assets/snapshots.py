@@ -92,7 +92,7 @@ def _versioned(lake: Lake) -> Iterator[date]:
 def _completed(lake: Lake) -> Iterator[date]:
     """A member that was unknown to a snapshot may have become known."""
     for key, (dimension, natural_key) in MEMBERS.items():
-        if lake.seq(dimension) <= lake.progress(SNAPSHOT, dimension):
+        if not lake.lags(SNAPSHOT, dimension):
             continue
         members = lake.read(dimension, [key, natural_key])
         known = dict(zip(members[natural_key].to_pylist(), members[key].to_pylist(), strict=True))

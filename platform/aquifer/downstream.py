@@ -83,7 +83,7 @@ class Downstream(Flow):
 def lags(lake: Lake, table: StreamTable, live: Collection[str]) -> bool:
     """Whether a table has yet to take in something of those that follow events."""
     upstreams = [name for name in table.upstreams if name in live]
-    return any(lake.seq(name) > lake.progress(table.name, name) for name in upstreams)
+    return any(lake.lags(table.name, name) for name in upstreams)
 
 
 def marts_behind(lake: Lake, gold: Gold, streams: Collection[str]) -> list[str]:
@@ -94,7 +94,7 @@ def marts_behind(lake: Lake, gold: Gold, streams: Collection[str]) -> list[str]:
         for fact in gold.appended(streams)
         for name in marts
         if fact in gold.upstreams[name]
-        and lake.seq(fact) > lake.progress(name, fact)
+        and lake.lags(name, fact)
         # Else they are of a batch, whose own run goes on to the marts.
         and any(
             seq > lake.progress(name, stream)

@@ -15,7 +15,6 @@ from aquifer.flow import Flow
 from aquifer.lake import NOTHING
 from aquifer.loops import Loop
 from aquifer.quarantine import quarantine_name
-from aquifer.silver_events import EventTable
 from aquifer.silver_table import SilverTable
 
 BRONZE_PACE = 0.25
@@ -100,7 +99,7 @@ class Drain(Flow):
         found = False
         for table in self.tables:
             due = last or self._is_due(table.name)
-            if due and self._lags(table):
+            if due and self._lake.lags(table.name, table.reads.name):
                 self._begin(table.name, table.every.total_seconds())
                 found |= self._added(table.advance(self.runtime), quarantine_name(table.name))
         return found
@@ -120,10 +119,6 @@ class Drain(Flow):
             took = time.monotonic() - begun
             self._begin(name, max(WHOLE_SECONDS, took / WHOLE_SHARE))
         return bool(behind or due)
-
-    def _lags(self, table: EventTable) -> bool:
-        upstream = table.reads.name
-        return self._lake.seq(upstream) > self._lake.progress(table.name, upstream)
 
     @cached_property
     def _appended(self) -> list[str]:

@@ -177,7 +177,7 @@ def drain_sensor(drain: JobDefinition, tables: Sequence[EventTable]) -> SensorDe
             lag = {table.reads.topic: table.reads.lag(lake, log) for table in tables}
         unread = [f"{topic} {events:,}" for topic, events in lag.items() if events]
         # Another run may have taken them into bronze, and none may come after them.
-        return [*unread, *(table.name for table in tables if table.lags(lake))]
+        return [*unread, *(t.name for t in tables if lake.lags(t.name, t.reads.name))]
 
     return _lag_sensor(
         drain,

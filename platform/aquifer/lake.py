@@ -251,6 +251,10 @@ class Lake:
         """The highest `_seq` that the table has recorded."""
         return self.progress(name, SEQUENCE)
 
+    def lags(self, name: str, upstream: str) -> bool:
+        """Whether a table has yet to take in something of an upstream one."""
+        return self.seq(upstream) > self.progress(name, upstream)
+
     def torn(self, name: str) -> int:
         """The last version at which commits were lost; who had taken them in gets them again."""
         return self.progress(name, TORN)

@@ -129,10 +129,6 @@ class EventTable(SilverTable):
             raise ContractError(f"{self.name}: a table of events needs partition_by, its time")
         return self.target.month_of
 
-    def lags(self, lake: Lake) -> bool:
-        """Whether bronze holds events that it has not taken in."""
-        return lake.seq(self.reads.name) > lake.progress(self.name, self.reads.name)
-
     def take_in(self, runtime: Runtime, place: str, since: int, upto: int) -> Advance:
         done, lake = Advance(self.name), runtime.lake
         # Since it lost some, no row has come in.
